@@ -1,0 +1,1 @@
+"""pytrace: a tracing language and tool for Linux."""

@@ -1,0 +1,81 @@
+"""printf format strings: parsed once by the compiler, carried in the Program, obeyed by both user halves."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """`%` `flags` `width` `.precision` `length` `verb`. Verbs: d i u o x X c s p, and r, rx, rh (bytes), gr (GFP flags).
+    `width` and `precision` are None where absent; `length` (h hh l ll j z t L) is kept as written and ignored."""
+
+    verb: str
+    flags: str = ""
+    width: int | None = None
+    precision: int | None = None
+    length: str = ""
+
+    def __str__(self) -> str:
+        width = "" if self.width is None else str(self.width)
+        precision = "" if self.precision is None else f".{self.precision}"
+        return f"%{self.flags}{width}{precision}{self.length}{self.verb}"
+
+
+@dataclass(frozen=True)
+class Format:
+    """Literal text and conversions in order; the n-th conversion takes the n-th argument. `%%` is literal text."""
+
+    pieces: tuple[str | Conversion, ...]
+
+    @property
+    def conversions(self) -> tuple[Conversion, ...]:
+        return tuple(p for p in self.pieces if isinstance(p, Conversion))
+
+
+class FormatError(ValueError):
+    """`start` and `end` are offsets into the format string of what is wrong."""
+
+    def __init__(self, message: str, start: int, end: int) -> None:
+        super().__init__(message)
+        self.start, self.end = start, end
+
+
+_CONVERSION = re.compile(
+    r"%(?P<flags>[-+ #0]*)(?P<width>\d+)?(?:\.(?P<precision>\d*))?(?P<length>hh|h|ll|l|j|z|t|L)?"
+    r"(?P<verb>rx|rh|gr|[diuoxXcspreEfFgGaA%])"
+)
+_FLOATS = frozenset("eEfFgGaA")
+
+
+def parse_format(text: str) -> Format:
+    """Splits a format string. Raises `FormatError` for a conversion that no value could satisfy."""
+    pieces: list[str | Conversion] = []
+    literal = ""
+    at = 0
+    while at < len(text):
+        if text[at] != "%":
+            end = text.find("%", at)
+            end = len(text) if end < 0 else end
+            literal += text[at:end]
+            at = end
+            continue
+        m = _CONVERSION.match(text, at)
+        if m is None:
+            raise FormatError(f"unknown format specifier '{text[at : at + 2]}'", at, min(at + 2, len(text)))
+        at = m.end()
+        if m["verb"] == "%":
+            literal += "%"
+            continue
+        if m["verb"] in _FLOATS:
+            raise FormatError(f"'{m[0]}' is for floating point numbers, which scripts do not have", m.start(), m.end())
+        if literal:
+            pieces.append(literal)
+            literal = ""
+        precision = None if m["precision"] is None else int(m["precision"] or 0)
+        width = int(m["width"]) if m["width"] else None
+        pieces.append(Conversion(m["verb"], m["flags"], width, precision, m["length"] or ""))
+    if literal:
+        pieces.append(literal)
+    return Format(tuple(pieces))

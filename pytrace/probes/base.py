@@ -1,0 +1,181 @@
+"""What a provider says about a kind of probe: plain data that semantics and codegen read.
+
+A provider turns the text of an attach point into `Point`s. A point knows its full name, where it attaches
+(`program.Attach`) and its `Context`: what a program sees there and how it gets at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from pytrace.program import Attach
+from pytrace.types import Struct, Type
+
+if TYPE_CHECKING:
+    from pytrace.kernel import Kernel
+
+Space = Literal["kernel", "user"]
+
+
+# --- how a value is got from a program's context -------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CtxLoad:
+    """Load at a byte offset of the context, which the verifier allows directly."""
+
+    offset: int
+
+
+@dataclass(frozen=True)
+class CtxAddress:
+    """The address of a byte offset of the context: a member array or struct of a tracepoint record,
+    copied with bpf_probe_read_kernel."""
+
+    offset: int
+
+
+@dataclass(frozen=True)
+class DataLoc:
+    """The u32 at `offset` of the context is a __data_loc: the value is the address of the data, which stands
+    (low 16 bits) bytes after the start of the context, or with `relative` after the end of this u32."""
+
+    offset: int
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class RegsLoad:
+    """A register of a `struct pt_regs` at byte `offset`. The context is the pt_regs itself, or where
+    `pointer` is not None, the u64 at that byte offset of the context points to it."""
+
+    offset: int
+    pointer: int | None = None
+
+
+@dataclass(frozen=True)
+class StackLoad:
+    """The u64 at `offset` bytes above the stack pointer of the traced function (arguments beyond the sixth)."""
+
+    offset: int
+
+
+@dataclass(frozen=True)
+class UsdtArgument:
+    """Argument `index` of a USDT probe: `forms` holds one operand for each location of the probe, chosen by the attach
+    cookie when there is more than one. See `probes.usdt` for the operands."""
+
+    index: int
+    forms: tuple[UsdtOperand, ...]
+
+
+@dataclass(frozen=True)
+class UsdtOperand:
+    """`size` bytes, `signed`; a `constant`, a register (pt_regs `offset` of `base`, no `deref`), or memory at
+    base + index*scale + displacement."""
+
+    size: int
+    signed: bool
+    constant: int | None = None
+    base: int | None = None
+    index: int | None = None
+    scale: int = 1
+    displacement: int = 0
+    deref: bool = False
+
+
+Load = CtxLoad | CtxAddress | DataLoc | RegsLoad | StackLoad | UsdtArgument
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One `args.name`. A `DataLoc`/`CtxAddress` load of a char array has a String or Array type."""
+
+    name: str
+    type: Type
+    load: Load
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a program sees at a point. Points with equal contexts share their code.
+
+    space       what untyped pointers and `argN` point into
+    args        the members of `args`, or None where the probe has no `args`
+    struct      the type that `args`/`ctx` print as and whose members are reached by the args' loads
+    positional  how arg0, arg1, … are read (as u64)
+    retval      type and load of `retval`
+    regs        whether the context is a pt_regs, as `reg()` needs
+    btf         loads through args' pointers need no bpf_probe_read (tp_btf, fentry, iter)
+    returns     what the program returns to the kernel
+    """
+
+    prog_type: int
+    expected_attach_type: int = 0
+    space: Space = "kernel"
+    args: tuple[Arg, ...] | None = None
+    struct: Struct | None = None
+    positional: tuple[Load, ...] = ()
+    retval: tuple[Type, Load] | None = None
+    regs: bool = False
+    btf: bool = False
+    returns: int = 0
+    attach_btf: str = ""
+    attach_module: str = ""
+    sleepable: bool = False
+
+
+@dataclass(frozen=True)
+class SyscallGuard:
+    """The point fires only for this system call number (at a raw sys_enter/sys_exit tracepoint)."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place a program is attached to. `name` is what the `probe` builtin gives, `function` what `func`
+    gives where that is known at compile time."""
+
+    name: str
+    attach: Attach
+    context: Context
+    guard: SyscallGuard | None = None
+    function: str = ""
+
+
+class ProbeError(Exception):
+    """The text of an attach point is wrong or nothing matches it; becomes a Diagnostic at its span."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the expansion of probes depends on besides their text: the kernel, `-p PID` (0: none), `--unsafe`,
+    and config values such as `max_probes`."""
+
+    kernel: Kernel
+    pid: int = 0
+    unsafe: bool = False
+
+
+class Provider(Protocol):
+    """One kind of probe; each file of this package has one as its `PROVIDER`."""
+
+    name: str
+    aliases: tuple[str, ...]
+    doc: str
+
+    def expand(self, rest: str, target: Target) -> list[Point]:
+        """The points that the text after `name:` names, wildcards included. Raises `ProbeError`."""
+
+    def list(self, pattern: str, target: Target) -> Iterator[str]:
+        """Full names of the probes matching a glob on the text after `name:`."""
+
+    def describe(self, name: str, target: Target) -> list[str]:
+        """The lines that `-lv` shows below a probe: `type name` of each argument."""

@@ -1,0 +1,350 @@
+"""The wall between compiler and runtime: a `Program` is everything a kernel and a user half need to run a script.
+
+Plain frozen data only. The compiler makes it, the runtime loads it, `save`/`load` keep it on disk; it
+holds no file descriptors, no LLVM objects and no syntax trees, and reading one runs no code from it.
+Native code of the user half is kept apart (`NativeCode`), because it is only ever taken from this run's compiler
+or a cache that nobody but its owner could have written.
+
+Layout of a ring record: u32 event id, u32 probe index, u64 boot time in ns if `Program.timestamps`,
+then the event's `args` as `types.Tuple` lays them out, starting at an offset that is a multiple of 8.
+
+Layout of the counters map (one mmapable array element): u32 exit flag, u32 exit code, 56 bytes of zeros; then for each
+CPU of `Program.cpus` a row of `counter_stride` bytes holding one u64 for each entry of `counters`.
+
+Layout of per-CPU slots (`Storage.PERCPU_SLOT`): for each of `Program.cpus` CPUs (a power of two, so that a
+program can mask the CPU number) a row of `UserMap.stride` bytes that begins with one value.
+A plain slot (`Storage.SLOT`) is the value, padded to 8 bytes, then a u64 that is 1 once the map was assigned.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytrace.format import Format
+from pytrace.types import Type
+
+EXIT_FLAG = 0
+EXIT_CODE = 4
+COUNTERS_HEADER = 64
+
+
+# --- maps -------------------------------------------------------------------------------------
+
+
+class MapType(enum.IntEnum):
+    """`enum bpf_map_type` of the kernel's uapi, as far as it is used."""
+
+    HASH = 1
+    ARRAY = 2
+    PERCPU_HASH = 5
+    PERCPU_ARRAY = 6
+    STACK_TRACE = 7
+    LRU_HASH = 9
+    LRU_PERCPU_HASH = 10
+    LPM_TRIE = 11
+    QUEUE = 22
+    STACK = 23
+    RINGBUF = 27
+
+
+BPF_F_NO_PREALLOC = 1
+BPF_F_RDONLY_PROG = 1 << 7
+BPF_F_MMAPABLE = 1 << 10
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """One kernel map. `name` is the symbol that relocations refer to; the kernel sees its first 15 legal
+    characters. `data` is written to element 0 at load; `frozen` makes it read-only afterwards.
+    For RINGBUF, `max_entries` is its size in bytes."""
+
+    name: str
+    type: MapType
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int = 0
+    data: bytes = b""
+    frozen: bool = False
+
+
+class Storage(enum.Enum):
+    """How a script's map is kept in its kernel map."""
+
+    SLOT = "slot"
+    PERCPU_SLOT = "percpu_slot"
+    HASH = "hash"
+    PERCPU_HASH = "percpu_hash"
+    QUEUE = "queue"
+
+
+@dataclass(frozen=True)
+class UserMap:
+    """A map of the script: `@name`, kept in the kernel map `spec`. `key` is None for a scalar map; a scalar in a
+    HASH has the u32 key 0. `declared` is the kind of a `let @m = kind(n)`."""
+
+    name: str
+    spec: str
+    storage: Storage
+    key: Type | None
+    value: Type
+    stride: int = 0
+    declared: str = ""
+
+
+# --- kernel programs ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reloc:
+    """A 16-byte `ld_imm64` at instruction `insn` that gets the fd of map `map`; with `value`, the
+    address of its element 0 plus `addend` (BPF_PSEUDO_MAP_VALUE)."""
+
+    insn: int
+    map: str
+    value: bool = False
+    addend: int = 0
+
+
+@dataclass(frozen=True)
+class FuncReloc:
+    """A call at instruction `insn` of the kernel function (kfunc) `name`, resolved against BTF at load."""
+
+    insn: int
+    name: str
+
+
+@dataclass(frozen=True)
+class ProgSpec:
+    """One BPF program to load. `insns` has its subprograms appended and calls between them resolved;
+    `func_info` and `line_info` are arrays of the kernel's 8- and 16-byte records against `Program.btf`.
+
+    `attach_btf` names the kernel function, tracepoint typedef (`btf_trace_x`) or iterator
+    (`bpf_iter_x`) whose BTF id the load needs; `attach_module` the module it is in.
+    """
+
+    name: str
+    type: int
+    expected_attach_type: int
+    insns: bytes
+    relocs: tuple[Reloc, ...]
+    func_info: bytes
+    line_info: bytes
+    attach: tuple[Attach, ...]
+    attach_btf: str = ""
+    attach_module: str = ""
+    sleepable: bool = False
+    func_relocs: tuple[FuncReloc, ...] = ()
+
+
+# --- where programs go --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RawTracepoint:
+    """BPF_RAW_TRACEPOINT_OPEN. For a tp_btf program the name is in `ProgSpec.attach_btf` and unused here."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class PerfTracepoint:
+    """perf event on tracefs `events/category/event`."""
+
+    category: str
+    event: str
+
+
+@dataclass(frozen=True)
+class PerfEvent:
+    """perf_event_open on a software or hardware event, on every CPU or (`one_cpu`) on one.
+    Exactly one of `period` and `freq` is not 0. With `freq` in Hz."""
+
+    type: int
+    config: int
+    period: int = 0
+    freq: int = 0
+    one_cpu: bool = False
+
+
+@dataclass(frozen=True)
+class Kprobe:
+    """perf kprobe; `function` may be empty for an absolute `address`."""
+
+    function: str
+    offset: int = 0
+    address: int = 0
+    returns: bool = False
+
+
+@dataclass(frozen=True)
+class KprobeMulti:
+    """One BPF_TRACE_KPROBE_MULTI link (5.18+) for many functions; `cookies` pairs up with them.
+    `session` is BPF_TRACE_KPROBE_SESSION (6.10+)."""
+
+    functions: tuple[str, ...]
+    cookies: tuple[int, ...] = ()
+    returns: bool = False
+    session: bool = False
+
+
+@dataclass(frozen=True)
+class Uprobe:
+    """perf uprobe on a file offset; `ref_ctr_offset` is a USDT semaphore's file offset. `pid` 0 is all."""
+
+    path: str
+    offset: int
+    returns: bool = False
+    ref_ctr_offset: int = 0
+    cookie: int = 0
+
+
+@dataclass(frozen=True)
+class UprobeMulti:
+    """One BPF_TRACE_UPROBE_MULTI link (6.6+) for many offsets of one file."""
+
+    path: str
+    offsets: tuple[int, ...]
+    ref_ctr_offsets: tuple[int, ...] = ()
+    cookies: tuple[int, ...] = ()
+    returns: bool = False
+    session: bool = False
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """BPF_LINK_CREATE of a fentry/fexit program (5.5+ through BPF_RAW_TRACEPOINT_OPEN). Where it goes was said
+    at load."""
+
+    target_prog: int = 0
+
+
+@dataclass(frozen=True)
+class Iter:
+    """A BPF iterator: read to its end once, or pinned below /sys/fs/bpf."""
+
+    pin: str = ""
+
+
+@dataclass(frozen=True)
+class Watchpoint:
+    """PERF_TYPE_BREAKPOINT; `mode` is a subset of r, w, x."""
+
+    address: int
+    length: int
+    mode: str
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """Run once by BPF_PROG_TEST_RUN: before anything is attached (`begin`), after all is detached (`end`),
+    or on demand (`test`, `bench`)."""
+
+    when: Literal["begin", "end", "test", "bench"]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Run by BPF_PROG_TEST_RUN whenever the tracer gets the signal."""
+
+    number: int
+
+
+Attach = (
+    RawTracepoint
+    | PerfTracepoint
+    | PerfEvent
+    | Kprobe
+    | KprobeMulti
+    | Uprobe
+    | UprobeMulti
+    | Tracing
+    | Iter
+    | Watchpoint
+    | TestRun
+    | Signal
+)
+
+
+# --- what the kernel half sends -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EventSpec:
+    """One statement that sends records. `id` is its index in `Program.events`.
+
+    action      args                what user space does
+    printf      the arguments       writes `format`
+    cat/system  the arguments       reads the file / runs the command that `format` gives
+    errorf/warnf the arguments      writes `format` with `location` (file, line, column) to stderr
+    print       one value           prints it on a line of its own
+    print_map   top, div (i64)      prints the script map `map`
+    print_entry key, value          prints one entry of `map`
+    clear/zero  none                clears or zeroes `map`
+    join        argc u64, then argc strings   writes them separated by `text` (see below)
+    time        none                writes the wall time by the strftime string `text`
+    exit        code i64            ends the session
+    watch       …                   kept for later
+
+    `join`'s args are a Tuple of (u64 count, String…); unused strings are empty.
+    """
+
+    id: int
+    action: str
+    args: tuple[Type, ...]
+    format: Format | None = None
+    map: str = ""
+    text: str = ""
+    location: tuple[str, int, int] = ("", 0, 0)
+    control: bool = False
+
+
+@dataclass(frozen=True)
+class Counter:
+    """One counter of the counters map.
+
+    kind `lost`: records that found no room, `event` tells whose; `map_full`: updates of the script map
+    `subject` that found no room; `stack_lost`: stacks not kept; `loop_limit`: loops cut short;
+    `helper_error`: failed probe reads and helpers, kept with `-k`.
+    """
+
+    kind: Literal["lost", "map_full", "stack_lost", "loop_limit", "helper_error"]
+    subject: str = ""
+    location: tuple[str, int, int] = ("", 0, 0)
+
+
+@dataclass(frozen=True)
+class NativeCode:
+    """Position-independent machine code of the user half and the offset of its one entry (see `runtime.native`)."""
+
+    machine: str
+    code: bytes
+    entry: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """See the module's text. `probes` are the names of all attached probes in order: a record's probe index
+    and the `attached_probes` count refer to it. `kernel` says what it was compiled against."""
+
+    name: str
+    text: str
+    kernel: str
+    cpus: int
+    maps: tuple[MapSpec, ...]
+    user_maps: tuple[UserMap, ...]
+    progs: tuple[ProgSpec, ...]
+    events: tuple[EventSpec, ...]
+    counters: tuple[Counter, ...]
+    counter_stride: int
+    btf: bytes
+    probes: tuple[str, ...]
+    config: tuple[tuple[str, str | int | bool], ...] = ()
+    warnings: tuple[str, ...] = ()
+    timestamps: bool = False
+    ring: str = "ring"
+    counters_map: str = "counters"
+    native: NativeCode | None = field(default=None, compare=False)

@@ -1,0 +1,574 @@
+"""The language's types: plain frozen data that both halves of a program and every renderer agree on.
+
+A type knows its size and alignment in bytes and the offsets of its parts, and nothing else: how a value
+prints is `output/`'s business, how it is computed is `codegen/`'s. Types cross the wall, so they are
+serialisable and hold no references to BTF. A `Struct` that stands behind a `Pointer` is *incomplete*
+(`fields is None`): it is a name to look up, which is also what makes recursive structs finite.
+
+All multi-byte values are in the byte order of the machine (every supported one is little-endian).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
+
+
+def align_up(offset: int, alignment: int) -> int:
+    return (offset + alignment - 1) // alignment * alignment
+
+
+class Type:
+    """Base of all types. `size` and `align` are in bytes."""
+
+    @property
+    def size(self) -> int:
+        raise TypeError(f"{self} has no size")
+
+    @property
+    def align(self) -> int:
+        return 8
+
+
+@dataclass(frozen=True)
+class Void(Type):
+    """No value: what `printf()` gives. Also the target of a `void *`."""
+
+    @property
+    def size(self) -> int:
+        return 0
+
+    @property
+    def align(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return "void"
+
+
+@dataclass(frozen=True)
+class Unknown(Type):
+    """Not inferred yet: a map or variable that no assignment has given a type so far."""
+
+    def __str__(self) -> str:
+        return "none"
+
+
+@dataclass(frozen=True)
+class Int(Type):
+    bits: Literal[8, 16, 32, 64]
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return self.bits // 8
+
+    @property
+    def align(self) -> int:
+        return self.bits // 8
+
+    def __str__(self) -> str:
+        return f"{'' if self.signed else 'u'}int{self.bits}"
+
+
+@dataclass(frozen=True)
+class Bool(Type):
+    """One byte, 0 or 1."""
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    @property
+    def align(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return "bool"
+
+
+@dataclass(frozen=True)
+class Enum(Type):
+    """A C enum. `members` are (name, value); a value that no member has prints as a number."""
+
+    name: str
+    bits: Literal[8, 16, 32, 64]
+    signed: bool
+    members: tuple[tuple[str, int], ...]
+
+    @property
+    def size(self) -> int:
+        return self.bits // 8
+
+    @property
+    def align(self) -> int:
+        return self.bits // 8
+
+    def __str__(self) -> str:
+        return f"enum {self.name}"
+
+
+@dataclass(frozen=True)
+class String(Type):
+    """`capacity` bytes of text, NUL-terminated where shorter; a full one has no NUL and was (or may have
+    been) cut. Bytes after the NUL are zero in map keys and undefined elsewhere."""
+
+    capacity: int
+
+    @property
+    def size(self) -> int:
+        return self.capacity
+
+    @property
+    def align(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return f"string[{self.capacity}]"
+
+
+@dataclass(frozen=True)
+class Buffer(Type):
+    """A u32 length, then `capacity` bytes of which the first `length` count."""
+
+    capacity: int
+
+    @property
+    def size(self) -> int:
+        return align_up(4 + self.capacity, 4)
+
+    @property
+    def align(self) -> int:
+        return 4
+
+    def __str__(self) -> str:
+        return f"buffer[{self.capacity}]"
+
+
+@dataclass(frozen=True)
+class Pointer(Type):
+    """`space` is where it points: kernel, user, or program (stack and map memory of the BPF program)."""
+
+    to: Type
+    space: Literal["kernel", "user", "program", ""] = ""
+
+    @property
+    def size(self) -> int:
+        return 8
+
+    def __str__(self) -> str:
+        return f"{self.to} *" if not isinstance(self.to, Pointer) else f"{self.to}*"
+
+
+@dataclass(frozen=True)
+class Array(Type):
+    element: Type
+    count: int
+
+    @property
+    def size(self) -> int:
+        return self.element.size * self.count
+
+    @property
+    def align(self) -> int:
+        return self.element.align
+
+    def __str__(self) -> str:
+        return f"{self.element}[{self.count}]"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A member of a struct or union at a byte offset. For a bitfield, `bit_offset` counts from the start of
+    the byte at `offset` and `bit_size` is its width; both are 0 for an ordinary member. An anonymous struct or
+    union member has the name ``""``."""
+
+    name: str
+    type: Type
+    offset: int
+    bit_offset: int = 0
+    bit_size: int = 0
+
+
+@dataclass(frozen=True)
+class Struct(Type):
+    """A C struct or union. `fields` is None where only the name is known (see the module's text)."""
+
+    tag: Literal["struct", "union"]
+    name: str
+    byte_size: int
+    fields: tuple[Field, ...] | None
+
+    @property
+    def size(self) -> int:
+        return self.byte_size
+
+    @property
+    def align(self) -> int:
+        return max((f.type.align for f in self.fields or ()), default=1)
+
+    def field(self, name: str) -> Field | None:
+        """The member of that name, with its offset from the start of this struct; looks into anonymous members."""
+        for f in self.fields or ():
+            if f.name == name:
+                return f
+            if f.name == "" and isinstance(f.type, Struct):
+                inner = f.type.field(name)
+                if inner:
+                    return Field(name, inner.type, f.offset + inner.offset, inner.bit_offset, inner.bit_size)
+        return None
+
+    def field_names(self) -> Iterator[str]:
+        """Every name that `field` finds, in order."""
+        for f in self.fields or ():
+            if f.name:
+                yield f.name
+            elif isinstance(f.type, Struct):
+                yield from f.type.field_names()
+
+    def __str__(self) -> str:
+        return f"{self.tag} {self.name}" if self.name else self.tag
+
+
+class _Aggregate(Type):
+    """Parts one after the other, each at its natural alignment, as a C struct would have them.
+    Padding is zero in map keys."""
+
+    _parts: Sequence[Type]
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        offsets, at = [], 0
+        for part in self._parts:
+            at = align_up(at, part.align)
+            offsets.append(at)
+            at += part.size
+        return tuple(offsets)
+
+    @property
+    def size(self) -> int:
+        if not self._parts:
+            return 0
+        return align_up(self.offsets[-1] + self._parts[-1].size, self.align)
+
+    @property
+    def align(self) -> int:
+        return max((p.align for p in self._parts), default=1)
+
+
+@dataclass(frozen=True)
+class Tuple(_Aggregate):
+    elements: tuple[Type, ...]
+
+    @property
+    def _parts(self) -> Sequence[Type]:  # type: ignore[override]  # a dataclass field in all but name
+        return self.elements
+
+    def __str__(self) -> str:
+        return f"({','.join(map(str, self.elements))})"
+
+
+@dataclass(frozen=True)
+class Record(_Aggregate):
+    """`(name=value, …)`: a tuple whose elements have names."""
+
+    fields: tuple[tuple[str, Type], ...]
+
+    @property
+    def _parts(self) -> Sequence[Type]:  # type: ignore[override]  # as above
+        return tuple(t for _, t in self.fields)
+
+    def index(self, name: str) -> int | None:
+        return next((i for i, (n, _) in enumerate(self.fields) if n == name), None)
+
+    def __str__(self) -> str:
+        return "record { " + " ".join(f".{n}={t}," for n, t in self.fields).rstrip(",") + " }"
+
+
+# --- values that print as something else than what they are ------------------------------------
+
+
+class _Word(Type):
+    """A u64 with a meaning that is looked up when it is printed."""
+
+    label: ClassVar[str]
+
+    @property
+    def size(self) -> int:
+        return 8
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True)
+class KSym(_Word):
+    """A kernel address: prints `symbol+offset`, or hex."""
+
+    label: ClassVar[str] = "ksym_t"
+
+
+@dataclass(frozen=True)
+class USym(Type):
+    """A user address (u64), then the tgid it belongs to (u32), a u32 of zeros."""
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "usym_t"
+
+
+@dataclass(frozen=True)
+class Username(_Word):
+    """A uid that prints as a user name."""
+
+    label: ClassVar[str] = "username_t"
+
+
+@dataclass(frozen=True)
+class CgroupPath(_Word):
+    """A cgroup v2 id that prints as `root:path`; `filter` is a glob on the hierarchy's name."""
+
+    filter: str = ""
+    label: ClassVar[str] = "cgroup_path_t"
+
+
+@dataclass(frozen=True)
+class Timestamp(_Word):
+    """Nanoseconds that print by `format` (strftime plus `%f` microseconds). The clock they were read
+    from says which offset makes them wall time."""
+
+    format: str
+    clock: Literal["boot", "monotonic", "tai", "wall"] = "boot"
+    label: ClassVar[str] = "timestamp"
+
+
+@dataclass(frozen=True)
+class Named(_Word):
+    """A number that prints as a name from a table: `strerror`, `signal`, `syscall`."""
+
+    table: Literal["strerror", "signal", "syscall"]
+    label: ClassVar[str] = "string"
+
+
+@dataclass(frozen=True)
+class Inet(Type):
+    """`family` u64 (AF_INET 2 or AF_INET6 10), then 16 bytes of address in network order."""
+
+    @property
+    def size(self) -> int:
+        return 24
+
+    def __str__(self) -> str:
+        return "inet"
+
+
+@dataclass(frozen=True)
+class Mac(Type):
+    """Six bytes that print as `AA:BB:CC:DD:EE:FF`."""
+
+    @property
+    def size(self) -> int:
+        return 6
+
+    @property
+    def align(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return "mac_address"
+
+
+StackMode = Literal["bpftrace", "perf", "raw", "build_id"]
+
+
+@dataclass(frozen=True)
+class Stack(Type):
+    """A stack trace by reference: u64 id into the stacks map of this depth (0: none), u32 tgid,
+    u32 number of frames. The stacks map's value is `depth` u64 addresses."""
+
+    kind: Literal["kernel", "user"]
+    mode: StackMode
+    depth: int
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "kstack" if self.kind == "kernel" else "ustack"
+
+
+# --- what aggregating functions leave in a map -------------------------------------------------
+
+
+class Aggregation(Type):
+    """A value that lives per CPU and is merged when it is read. All fields are 64 bits wide; `n` counts
+    the samples, and an entry with no sample is not there."""
+
+
+@dataclass(frozen=True)
+class Count(Aggregation):
+    """n"""
+
+    @property
+    def size(self) -> int:
+        return 8
+
+    def __str__(self) -> str:
+        return "count_t"
+
+
+@dataclass(frozen=True)
+class Sum(Aggregation):
+    """sum, n"""
+
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "sum_t" if self.signed else "usum_t"
+
+
+@dataclass(frozen=True)
+class Min(Aggregation):
+    """value, n"""
+
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "min_t" if self.signed else "umin_t"
+
+
+@dataclass(frozen=True)
+class Max(Aggregation):
+    """value, n"""
+
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "max_t" if self.signed else "umax_t"
+
+
+@dataclass(frozen=True)
+class Avg(Aggregation):
+    """sum, n"""
+
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "avg_t" if self.signed else "uavg_t"
+
+
+@dataclass(frozen=True)
+class Stats(Aggregation):
+    """sum, n"""
+
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return 16
+
+    def __str__(self) -> str:
+        return "stats_t" if self.signed else "ustats_t"
+
+
+@dataclass(frozen=True)
+class Hist(Aggregation):
+    """Power-of-two histogram with `2**bits` buckets for each power: an array of u64 counts.
+
+    Bucket 0 counts negative values, bucket 1 + v counts the value v for v < 2**bits; above that, a value
+    whose highest set bit is p falls into 1 + ((p - bits + 1) << bits) + the `bits` bits below the highest.
+    """
+
+    bits: int
+
+    @property
+    def buckets(self) -> int:
+        return 1 + ((64 - self.bits + 1) << self.bits)
+
+    @property
+    def size(self) -> int:
+        return 8 * self.buckets
+
+    def __str__(self) -> str:
+        return "hist_t"
+
+
+@dataclass(frozen=True)
+class LHist(Aggregation):
+    """Linear histogram: bucket 0 counts values < `min`, bucket i+1 those in [min+i*step, min+(i+1)*step),
+    the last one those >= `max`."""
+
+    min: int
+    max: int
+    step: int
+
+    @property
+    def buckets(self) -> int:
+        return (self.max - self.min + self.step - 1) // self.step + 2
+
+    @property
+    def size(self) -> int:
+        return 8 * self.buckets
+
+    def __str__(self) -> str:
+        return "lhist_t"
+
+
+@dataclass(frozen=True)
+class TSeries(Aggregation):
+    """A ring of `count` intervals of `interval` ns. Each slot: u64 epoch (interval number since boot, plus
+    one; 0 is empty), u64 value, u64 n. For `avg` and `sum`, value is a sum; without `merge`, the last value,
+    and n is its time stamp."""
+
+    interval: int
+    count: int
+    merge: Literal["", "avg", "max", "min", "sum"]
+    signed: bool
+
+    @property
+    def size(self) -> int:
+        return 24 * self.count
+
+    def __str__(self) -> str:
+        return "tseries_t"
+
+
+INT64 = Int(64, True)
+UINT64 = Int(64, False)
+INT32 = Int(32, True)
+UINT32 = Int(32, False)
+BOOL = Bool()
+VOID = Void()
+UNKNOWN = Unknown()
+
+
+def is_integral(t: Type) -> bool:
+    """Whether arithmetic is possible on it as an integer."""
+    return isinstance(t, Int | Bool | Enum)
+
+
+def is_word(t: Type) -> bool:
+    """Whether a value of it fits a register: integers, pointers and the looked-up u64 kinds."""
+    return isinstance(t, Int | Bool | Enum | Pointer | _Word)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Conversion:
-    """`%` `flags` `width` `.precision` `length` `verb`. Verbs: d i u o x X c s p, and r, rx, rh (bytes), gr (GFP flags).
+    """`%` `flags` `width` `.precision` `length` `verb`. Verbs: d i u o x X c s p; r, rx, rh (bytes); gr (GFP flags).
     `width` and `precision` are None where absent; `length` (h hh l ll j z t L) is kept as written and ignored."""
 
     verb: str

@@ -174,7 +174,7 @@ class Provider(Protocol):
     def expand(self, rest: str, target: Target) -> list[Point]:
         """The points that the text after `name:` names, wildcards included. Raises `ProbeError`."""
 
-    def list(self, pattern: str, target: Target) -> Iterator[str]:
+    def matches(self, pattern: str, target: Target) -> Iterator[str]:
         """Full names of the probes matching a glob on the text after `name:`."""
 
     def describe(self, name: str, target: Target) -> list[str]:

@@ -1,0 +1,292 @@
+"""BTF: the kernel's types, functions and tracepoints by name.
+
+`Btf.vmlinux()` is the running kernel's, `btf.modules` those of its modules (5.11+). Opening costs well under a
+millisecond when the index of this BTF build is in the cache, and a walk over all types otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from pytrace import cache
+from pytrace.kernel import btf_raw as k
+from pytrace.kernel.btf_index import Index, build
+from pytrace.kernel.btf_raw import Blob, RawBtf, info_count, info_kind, map_fd, read_blob
+from pytrace.kernel.btf_types import Types
+from pytrace.kernel.errors import KernelError
+from pytrace.kernel.glob import select
+from pytrace.types import Enum, Struct, Type
+
+BTF_DIRECTORY = "/sys/kernel/btf"
+
+
+@dataclass(frozen=True)
+class Function:
+    """A kernel function or the arguments of a tracepoint. `id` is the BTF id of what was asked for (a FUNC, or the
+    typedef of a tracepoint); `module` is "" for vmlinux. `variadic` functions take more than `params`.
+    An unnamed parameter is called `arg0`, `arg1`, …"""
+
+    name: str
+    params: tuple[tuple[str, Type], ...]
+    returns: Type
+    id: int
+    module: str = ""
+    variadic: bool = False
+    proto: int = 0
+
+
+class Btf:
+    """The types of one BTF; with `base`, those of a module, which see the types of vmlinux too.
+
+    Lookups by name find the one with the lowest id where several types have the name, as libbpf does, and
+    do not look into modules. Raises `KernelError` at construction if `data` is not sound BTF.
+    """
+
+    def __init__(self, data: Blob, *, base: Btf | None = None, module: str = "", index: Blob | None = None) -> None:
+        self.raw: RawBtf = RawBtf(data, base.raw if base else None)
+        self.base = base
+        self.module = module
+        self.first_id = base.end_id if base else 1
+        self.index = Index(index if index is not None else build(self.raw, self.first_id))
+        self.end_id: int = self.first_id + self.index.count
+        self.signed_enums = self.index.signed_enums
+        self.types = Types(self)
+
+    @staticmethod
+    def vmlinux() -> Btf:
+        """The running kernel's BTF. Raises `KernelError` where it has none."""
+        try:
+            data = read_blob(f"{BTF_DIRECTORY}/vmlinux")
+        except OSError as error:
+            raise KernelError(
+                f"the kernel's BTF cannot be read: {BTF_DIRECTORY}/vmlinux: {error.strerror}",
+                "it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+            ) from error
+        return Btf.open(data, _build_id("/sys/kernel/notes"))
+
+    @staticmethod
+    def open(data: Blob, build_id: str = "", *, base: Btf | None = None, module: str = "") -> Btf:
+        """BTF with its index from the cache, or made and kept there. `build_id` stands for the contents if given;
+        otherwise they are hashed."""
+        key = build_id or _digest(data)
+        name = f"btf-{key}-{len(data)}.index"
+        fd = cache.open_file(name)
+        if fd is not None:
+            try:
+                return Btf(data, base=base, module=module, index=map_fd(fd))
+            except KernelError:
+                pass  # another version's, or cut short: made anew below
+            finally:
+                os.close(fd)
+        made = build(RawBtf(data, base.raw if base else None), base.end_id if base else 1)
+        cache.write(name, made)
+        return Btf(data, base=base, module=module, index=made)
+
+    # --- one type ------------------------------------------------------------------------------
+
+    def record(self, id: int) -> list[int]:
+        """The words of a type: name offset, info, size or type id, and what follows them for its kind."""
+        if id < self.first_id and self.base is not None:
+            return self.base.record(id)
+        if not self.first_id <= id < self.end_id:
+            raise KernelError(f"BTF has no type with id {id}")
+        words = self.raw.words
+        at = self.index.offsets[id - self.first_id]
+        info = words[at + 1]
+        fixed, each = self.raw.tails[info_kind(info)]
+        return words[at : at + 3 + fixed + each * info_count(info)].tolist()
+
+    def text(self, offset: int) -> str:
+        """The name at a string offset; "" at 0."""
+        return self.raw.name(offset).decode() if offset else ""
+
+    def owner(self, id: int) -> Btf:
+        """The BTF that has this id: this one or its base."""
+        return self.base if self.base is not None and id < self.first_id else self
+
+    def type(self, id: int) -> Type:
+        """The type of an id, complete. Raises `KernelError` for an unknown id."""
+        return self.types.get(id)
+
+    # --- names ---------------------------------------------------------------------------------
+
+    def id(self, kind: int, name: str) -> int | None:
+        """The id of the type of this BTF_KIND with this name (enum and enum64 count as one), or None."""
+        encoded, kind = name.encode(), k.ENUM if kind == k.ENUM64 else kind
+        for id in self.index.candidates(kind, encoded):
+            at = self.index.offsets[id - self.first_id]
+            found = info_kind(self.raw.words[at + 1])
+            if (k.ENUM if found == k.ENUM64 else found) == kind and self.raw.name(self.raw.words[at]) == encoded:
+                return id
+        return self.base.id(kind, name) if self.base else None
+
+    def struct(self, name: str, tag: str = "struct") -> Struct | None:
+        """The complete struct (or with `tag` "union", union) of that name."""
+        id = self.id(k.UNION if tag == "union" else k.STRUCT, name)
+        found = self.type(id) if id is not None else None
+        return found if isinstance(found, Struct) else None
+
+    def sized(self, tag: Literal["struct", "union"], name: str) -> int:
+        """The size in bytes of a struct or union of that name, 0 if there is none."""
+        id = self.id(k.UNION if tag == "union" else k.STRUCT, name)
+        return 0 if id is None else self.record(id)[2]
+
+    def enum(self, name: str) -> Enum | None:
+        """The enum of that name."""
+        id = self.id(k.ENUM, name)
+        found = self.type(id) if id is not None else None
+        return found if isinstance(found, Enum) else None
+
+    def enumerator(self, name: str) -> tuple[int, Enum] | None:
+        """The value of a member of any enum, and that enum."""
+        for id in self.index.enums_with(name.encode()):
+            found = self.type(id)
+            if isinstance(found, Enum):
+                for member, value in found.members:
+                    if member == name:
+                        return value, found
+        return self.base.enumerator(name) if self.base else None
+
+    def typedef(self, name: str) -> Type | None:
+        """What a typedef stands for in the end, complete."""
+        id = self.id(k.TYPEDEF, name)
+        return None if id is None else self.type(id)
+
+    def integer(self, name: str) -> Type | None:
+        """A base type by the name that C's compiler gives it: `char`, `unsigned int`, `long long unsigned int`."""
+        id = self.id(k.INT, name)
+        return None if id is None else self.type(id)
+
+    def function(self, name: str) -> Function | None:
+        """A function with its parameters."""
+        id = self.id(k.FUNC, name)
+        return None if id is None else self._function(name, id, self.owner(id).record(id)[2])
+
+    def _function(self, name: str, id: int, proto: int, skip: int = 0, names_from: int = 0) -> Function:
+        record = self.owner(proto).record(proto)
+        named = self.owner(names_from).record(names_from) if names_from else record
+        if len(named) != len(record):
+            named = record
+        params: list[tuple[str, Type]] = []
+        pairs = list(zip(named[3::2], record[4::2], strict=True))[skip:]
+        variadic = bool(pairs) and pairs[-1] == (0, 0)
+        for at, (name_offset, type) in enumerate(pairs[: len(pairs) - variadic]):
+            params.append((self.text(name_offset) or f"arg{at}", self.type(type)))
+        module = self.module if id >= self.first_id else ""
+        return Function(name, tuple(params), self.type(record[2]), id, module, variadic, proto)
+
+    def tracepoint(self, name: str) -> Function | None:
+        """The arguments of the raw tracepoint `name`: the typedef `btf_trace_NAME` without its leading `void *`.
+        `id` is the typedef's, which tp_btf programs attach to."""
+        id = self.id(k.TYPEDEF, f"btf_trace_{name}")
+        if id is None:
+            return None
+        pointer = self.owner(id).record(id)[2]
+        proto = self.owner(pointer).record(pointer)[2]
+        # The typedef's parameters have no names; those of the functions made for the same tracepoint do.
+        for function in (f"__traceiter_{name}", f"__probestub_{name}", f"__bpf_trace_{name}"):
+            named = self.id(k.FUNC, function)
+            if named is not None:
+                return self._function(name, id, proto, 1, self.owner(named).record(named)[2])
+        return self._function(name, id, proto, 1)
+
+    # --- lists ---------------------------------------------------------------------------------
+
+    def names(self, kind: int, pattern: str = "*") -> list[str]:
+        """The sorted names of all functions, structs, unions, enums or typedefs that match a glob, not those of
+        `base`."""
+        return select(self.index.text(kind), pattern)
+
+    def function_names(self, pattern: str = "*") -> list[str]:
+        """The sorted names of all functions that match a glob."""
+        return self.names(k.FUNC, pattern)
+
+    def struct_names(self, pattern: str = "*", tag: str = "struct") -> list[str]:
+        """The sorted names of all structs (or unions, by `tag`) that match a glob."""
+        return self.names(k.UNION if tag == "union" else k.STRUCT, pattern)
+
+    def enum_names(self, pattern: str = "*") -> list[str]:
+        """The sorted names of all enums that match a glob."""
+        return self.names(k.ENUM, pattern)
+
+    def tracepoint_names(self, pattern: str = "*") -> list[str]:
+        """The sorted names of all raw tracepoints that match a glob."""
+        prefix = "btf_trace_"
+        return [name[len(prefix) :] for name in self.names(k.TYPEDEF, prefix + pattern)]
+
+    def iterators(self) -> list[str]:
+        """The sorted names of the kernel's BPF iterators (`task`, `task_file`, …): each is a function
+        `bpf_iter_NAME` whose context is `struct bpf_iter__NAME`."""
+        prefix = "bpf_iter_"
+        contexts = set(self.struct_names("bpf_iter__*"))
+        names = [name[len(prefix) :] for name in self.function_names(prefix + "*")]
+        return [name for name in names if f"bpf_iter__{name}" in contexts]
+
+    def iterator(self, name: str) -> Function | None:
+        """The function of an iterator, whose parameters are the members of its context."""
+        return self.function(f"bpf_iter_{name}") if self.id(k.STRUCT, f"bpf_iter__{name}") else None
+
+    @cached_property
+    def modules(self) -> Mapping[str, Btf]:
+        """The BTF of each loaded module, opened when it is asked for; empty before 5.11."""
+        return Modules(self, BTF_DIRECTORY)
+
+
+class Modules(Mapping[str, Btf]):
+    """The BTFs below `directory`, by module name. A module whose BTF cannot be read (it may have just been unloaded)
+    raises KeyError."""
+
+    def __init__(self, base: Btf, directory: str) -> None:
+        self._base, self._directory = base, directory
+        try:
+            self._names = sorted(name for name in os.listdir(directory) if name != "vmlinux")
+        except OSError:
+            self._names = []
+        self._open: dict[str, Btf] = {}
+
+    def __getitem__(self, name: str) -> Btf:
+        if name not in self._open:
+            if name not in self._names:
+                raise KeyError(name)
+            try:
+                data = read_blob(f"{self._directory}/{name}")
+            except OSError as error:
+                raise KeyError(name) from error
+            # The index holds names and ids of the base, so its key must have both.
+            key = _digest(_build_id("/sys/kernel/notes").encode() + data[:])
+            self._open[name] = Btf.open(data, key, base=self._base, module=name)
+        return self._open[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _digest(data: Blob) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()[:40]
+
+
+def _build_id(path: str) -> str:
+    """The GNU build id among the ELF notes of a file, in hex; "" if there is none."""
+    try:
+        with open(path, "rb") as file:
+            notes = file.read()
+    except OSError:
+        return ""
+    at = 0
+    while at + 12 <= len(notes):
+        name_size, size, kind = (int.from_bytes(notes[at + i : at + i + 4], "little") for i in (0, 4, 8))
+        name = notes[at + 12 : at + 12 + name_size]
+        at += 12 + (name_size + 3) // 4 * 4
+        if kind == 3 and name == b"GNU\0":
+            return notes[at : at + size].hex()
+        at += (size + 3) // 4 * 4
+    return ""

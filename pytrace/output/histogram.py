@@ -55,15 +55,16 @@ class Histogram:
             raise ValueError(f"a quantile is between 0 and 1, not {q}")
         rank = q * self.count
         below = 0
-        for low, high, n in self.buckets:
-            if n and below + n >= rank:
+        for bucket in self.buckets:
+            low, high = bucket.low, bucket.high
+            if bucket.count and below + bucket.count >= rank:
                 if low is None or high is None:
                     bound = high if low is None else low
                     return None if bound is None else float(bound)
                 if high - low == 1:
                     return float(low)
-                return low + (high - low) * (rank - below) / n
-            below += n
+                return low + (high - low) * (rank - below) / bucket.count
+            below += bucket.count
         return None
 
     def divided(self, div: int) -> Self:

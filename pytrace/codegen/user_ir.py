@@ -1,0 +1,375 @@
+"""The parts of the user half that are the same for every script, as LLVM IR text.
+
+They are written in SSA form by hand, so that the compiler needs no optimisation passes for them: making the code for a
+one-liner costs little more than instruction selection. None of them calls anything or refers to data; `#0` keeps LLVM
+from adding either, which is what makes the code free of relocations.
+
+Output bound: each writer may write up to `SLACK` bytes more than the text it makes.
+"""
+
+from __future__ import annotations
+
+from pytrace.nativestate import EMPTY, FULL, HAND_OVER, Word
+
+SLACK = 48
+
+ATTRIBUTES = 'attributes #0 = { nounwind noimplicitfloat "no-builtins" "no-jump-tables"="true" }'
+
+# Bytes given back to the kernel at a time: often enough for producers, rarely enough not to fight over a cache line.
+_RELEASE = 16 * 1024
+
+# Digits are made from the right at o+24 and moved to o in three words. Two at a time: the pair for r < 100
+# is, with t = r / 10, '0' + t in the low byte and '0' + r - 10 t in the high one.
+DEC = """
+define internal fastcc ptr @dec(ptr %o, i64 %v) #0 {
+entry:
+  %end = getelementptr i8, ptr %o, i64 24
+  br label %head
+head:
+  %n = phi i64 [ %v, %entry ], [ %q, %pair ]
+  %p = phi ptr [ %end, %entry ], [ %p2, %pair ]
+  %q = udiv i64 %n, 100
+  %q100 = mul i64 %q, 100
+  %r = sub i64 %n, %q100
+  %r103 = mul i64 %r, 103
+  %t = lshr i64 %r103, 10
+  %high = shl i64 %r, 8
+  %t10 = mul i64 %t, 2559
+  %digits = sub i64 %high, %t10
+  %chars = add i64 %digits, 12336
+  %chars16 = trunc i64 %chars to i16
+  %p2 = getelementptr i8, ptr %p, i64 -2
+  store i16 %chars16, ptr %p2, align 1
+  %more = icmp ugt i64 %n, 99
+  br i1 %more, label %pair, label %last
+pair:
+  br label %head
+last:
+  %one = icmp ult i64 %n, 10
+  %p1 = getelementptr i8, ptr %p, i64 -1
+  %first = select i1 %one, ptr %p1, ptr %p2
+  %r2 = call fastcc ptr @settle(ptr %o, ptr %first, ptr %end)
+  ret ptr %r2
+}
+"""
+
+RADIX = """
+define internal fastcc ptr @radix(ptr %o, i64 %v, i64 %shift, i64 %letter) #0 {
+entry:
+  %end = getelementptr i8, ptr %o, i64 24
+  %one = shl i64 1, %shift
+  %mask = sub i64 %one, 1
+  br label %head
+head:
+  %n = phi i64 [ %v, %entry ], [ %q, %head ]
+  %p = phi ptr [ %end, %entry ], [ %p1, %head ]
+  %d = and i64 %n, %mask
+  %alpha = icmp ugt i64 %d, 9
+  %base = select i1 %alpha, i64 %letter, i64 48
+  %c = add i64 %d, %base
+  %c8 = trunc i64 %c to i8
+  %p1 = getelementptr i8, ptr %p, i64 -1
+  store i8 %c8, ptr %p1
+  %q = lshr i64 %n, %shift
+  %done = icmp eq i64 %q, 0
+  br i1 %done, label %last, label %head
+last:
+  %r = call fastcc ptr @settle(ptr %o, ptr %p1, ptr %end)
+  ret ptr %r
+}
+"""
+
+SETTLE = """
+define internal fastcc ptr @settle(ptr %o, ptr %first, ptr %end) #0 {
+  %b = getelementptr i8, ptr %first, i64 8
+  %c = getelementptr i8, ptr %first, i64 16
+  %x = load i64, ptr %first, align 1
+  %y = load i64, ptr %b, align 1
+  %z = load i64, ptr %c, align 1
+  %o8 = getelementptr i8, ptr %o, i64 8
+  %o16 = getelementptr i8, ptr %o, i64 16
+  store i64 %x, ptr %o, align 1
+  store i64 %y, ptr %o8, align 1
+  store i64 %z, ptr %o16, align 1
+  %ei = ptrtoint ptr %end to i64
+  %fi = ptrtoint ptr %first to i64
+  %len = sub i64 %ei, %fi
+  %r = getelementptr i8, ptr %o, i64 %len
+  ret ptr %r
+}
+"""
+
+# Makes the text in [start, end) `width` bytes wide.
+PAD = """
+define internal fastcc ptr @pad(ptr %start, ptr %end, i64 %width, i8 %fill, i1 %left) #0 {
+entry:
+  %si = ptrtoint ptr %start to i64
+  %ei = ptrtoint ptr %end to i64
+  %len = sub i64 %ei, %si
+  %short = icmp ult i64 %len, %width
+  br i1 %short, label %widen, label %wide
+wide:
+  ret ptr %end
+widen:
+  %gap = sub i64 %width, %len
+  %stop = getelementptr i8, ptr %start, i64 %width
+  br i1 %left, label %fill_head, label %move_head
+move_head:
+  %i = phi i64 [ %len, %widen ], [ %i1, %move ]
+  %moved = icmp eq i64 %i, 0
+  br i1 %moved, label %fill_head, label %move
+move:
+  %i1 = sub i64 %i, 1
+  %from = getelementptr i8, ptr %start, i64 %i1
+  %c = load i8, ptr %from
+  %to = getelementptr i8, ptr %from, i64 %gap
+  store i8 %c, ptr %to
+  br label %move_head
+fill_head:
+  %f = phi ptr [ %end, %widen ], [ %start, %move_head ]
+  br label %fill_next
+fill_next:
+  %k = phi i64 [ 0, %fill_head ], [ %k1, %fill_next ]
+  %at = getelementptr i8, ptr %f, i64 %k
+  store i8 %fill, ptr %at
+  %k1 = add i64 %k, 1
+  %filled = icmp eq i64 %k1, %gap
+  br i1 %filled, label %out, label %fill_next
+out:
+  ret ptr %stop
+}
+"""
+
+# Copies a string of at most `cap` bytes, eight at a time. A word x holds a zero byte if (x - 0x01…) & ~x & 0x80… is not
+# zero; its lowest set bit marks the first one. Null: this string is Python's to write.
+TEXT = """
+declare i64 @llvm.cttz.i64(i64, i1)
+define internal fastcc ptr @text(ptr %o, ptr %p, i64 %cap, ptr %s) #0 {
+entry:
+  br label %words
+words:
+  %i = phi i64 [ 0, %entry ], [ %i8, %next ]
+  %i8 = add i64 %i, 8
+  %fits = icmp ule i64 %i8, %cap
+  br i1 %fits, label %word, label %bytes
+word:
+  %src = getelementptr i8, ptr %p, i64 %i
+  %x = load i64, ptr %src, align 1
+  %dst = getelementptr i8, ptr %o, i64 %i
+  store i64 %x, ptr %dst, align 1
+  %less = sub i64 %x, 72340172838076673
+  %not = xor i64 %x, -1
+  %both = and i64 %less, %not
+  %zero = and i64 %both, -9187201950435737472
+  %none = icmp eq i64 %zero, 0
+  br i1 %none, label %next, label %found
+next:
+  br label %words
+found:
+  %bit = call i64 @llvm.cttz.i64(i64 %zero, i1 true)
+  %byte = lshr i64 %bit, 3
+  %n1 = add i64 %i, %byte
+  br label %check
+bytes:
+  %j = phi i64 [ %i, %words ], [ %j1, %byte_next ]
+  %full = icmp eq i64 %j, %cap
+  br i1 %full, label %cut, label %byte_load
+byte_load:
+  %bsrc = getelementptr i8, ptr %p, i64 %j
+  %c = load i8, ptr %bsrc
+  %nul = icmp eq i8 %c, 0
+  br i1 %nul, label %check, label %byte_next
+byte_next:
+  %bdst = getelementptr i8, ptr %o, i64 %j
+  store i8 %c, ptr %bdst
+  %j1 = add i64 %j, 1
+  br label %bytes
+cut:
+  %trailer_at = getelementptr i64, ptr %s, i64 {TRAILER}
+  %trailer = load i64, ptr %trailer_at
+  %size_at = getelementptr i64, ptr %s, i64 {TRAILER_SIZE}
+  %size = load i64, ptr %size_at
+  %after = getelementptr i8, ptr %o, i64 %cap
+  store i64 %trailer, ptr %after, align 1
+  %ncut = add i64 %cap, %size
+  br label %check
+check:
+  %n = phi i64 [ %n1, %found ], [ %j, %byte_load ], [ %ncut, %cut ]
+  %end = getelementptr i8, ptr %o, i64 %n
+  %tty_at = getelementptr i64, ptr %s, i64 {TTY}
+  %tty = load i64, ptr %tty_at
+  %file = icmp eq i64 %tty, 0
+  br i1 %file, label %good, label %scan
+scan:
+  %k = phi i64 [ 0, %check ], [ %k1, %plain ]
+  %scanned = icmp eq i64 %k, %n
+  br i1 %scanned, label %good, label %look
+look:
+  %kp = getelementptr i8, ptr %o, i64 %k
+  %kc = load i8, ptr %kp
+  %k1 = add i64 %k, 1
+  %from_space = sub i8 %kc, 32
+  %printable = icmp ult i8 %from_space, 95
+  br i1 %printable, label %plain, label %control
+control:
+  %from_tab = sub i8 %kc, 9
+  %harmless = icmp ult i8 %from_tab, 2
+  br i1 %harmless, label %plain, label %bad
+plain:
+  br label %scan
+good:
+  ret ptr %end
+bad:
+  ret ptr null
+}
+""".replace("{TRAILER}", str(int(Word.TRAILER))).replace("{TRAILER_SIZE}", str(int(Word.TRAILER_SIZE))).replace(
+    "{TTY}", str(int(Word.TTY))
+)
+
+
+def _load(word: Word) -> str:
+    name = word.name.lower()
+    return f"  %{name}_at = getelementptr i64, ptr %s, i64 {int(word)}\n  %{name} = load i64, ptr %{name}_at\n"
+
+
+def drain(bound: int, cases: list[tuple[int, int]], strangers_from: int) -> str:
+    """The entry. `cases` are the native events: id and the least length of a record; `bound` is the most that any of
+    them writes. Records of other events below `strangers_from` are counted and handed over."""
+    loads = "".join(_load(w) for w in Word if w not in (Word.RECORD, Word.LENGTH, Word.TRAILER, Word.TRAILER_SIZE, Word.TTY))
+    switch = "\n".join(f"    i32 {id}, label %event{id}" for id, _ in cases)
+    blocks = "".join(
+        f"""
+event{id}:
+  %whole{id} = icmp uge i32 %len, {length}
+  br i1 %whole{id}, label %call{id}, label %hand_over
+call{id}:
+  %text{id} = call fastcc ptr @event{id}(ptr %r, ptr %o, ptr %s)
+  br label %written
+"""
+        for id, length in cases
+    )
+    written = ", ".join(f"[ %text{id}, %call{id} ]" for id, _ in cases)
+    after = (
+        f"""
+written:
+  %o_new = phi ptr {written}
+  %for_python = icmp eq ptr %o_new, null
+  br i1 %for_python, label %hand_over, label %deliver
+deliver:
+  %count_at = getelementptr i64, ptr %counts_p, i64 %id64
+  %count = load i64, ptr %count_at
+  %count1 = add i64 %count, 1
+  store i64 %count1, ptr %count_at
+  br label %advance
+"""
+        if cases
+        else ""
+    )
+    o_next = "[ %o, %record ]" + (", [ %o_new, %deliver ]" if cases else "")
+    return f"""
+define i64 @drain(ptr %s) #0 {{
+entry:
+{loads}
+  %data_p = inttoptr i64 %data to ptr
+  %cons_p = inttoptr i64 %consumer to ptr
+  %prod_p = inttoptr i64 %producer to ptr
+  %counts_p = inttoptr i64 %counts to ptr
+  %out_p = inttoptr i64 %out to ptr
+  %out_end = getelementptr i8, ptr %out_p, i64 %out_size
+  %out_start = getelementptr i8, ptr %out_p, i64 %out_used
+  %limit = getelementptr i8, ptr %out_end, i64 {-bound}
+  %budget_end = add i64 %position, %budget
+  br label %snapshot
+
+snapshot:
+  %pos0 = phi i64 [ %position, %entry ], [ %next, %advanced ]
+  %out0 = phi ptr [ %out_start, %entry ], [ %o_next, %advanced ]
+  store atomic i64 %pos0, ptr %cons_p release, align 8
+  %prod = load atomic i64, ptr %prod_p acquire, align 8
+  %nothing = icmp eq i64 %pos0, %prod
+  br i1 %nothing, label %leave, label %spent
+spent:
+  %over = icmp uge i64 %pos0, %budget_end
+  br i1 %over, label %leave, label %records
+
+records:
+  %pos = phi i64 [ %pos0, %spent ], [ %next, %more ]
+  %o = phi ptr [ %out0, %spent ], [ %o_next, %more ]
+  %at = and i64 %pos, %mask
+  %h = getelementptr i8, ptr %data_p, i64 %at
+  %header = load atomic i32, ptr %h acquire, align 8
+  %busy = icmp slt i32 %header, 0
+  br i1 %busy, label %leave, label %record
+record:
+  %len = and i32 %header, 1073741823
+  %len64 = zext i32 %len to i64
+  %padded = add i64 %len64, 15
+  %step = and i64 %padded, -8
+  %next = add i64 %pos, %step
+  %r = getelementptr i8, ptr %h, i64 8
+  %flag = and i32 %header, 1073741824
+  %discard = icmp ne i32 %flag, 0
+  br i1 %discard, label %advance, label %room
+room:
+  %no_room = icmp ugt ptr %o, %limit
+  br i1 %no_room, label %leave, label %identify
+identify:
+  %tiny = icmp ult i32 %len, 8
+  br i1 %tiny, label %stranger, label %dispatch
+dispatch:
+  %id = load i32, ptr %r, align 8
+  %id64 = zext i32 %id to i64
+  switch i32 %id, label %other [
+{switch}
+  ]
+{blocks}
+{after}
+other:
+  %known = icmp ult i32 %id, {strangers_from}
+  br i1 %known, label %hand_over, label %stranger
+stranger:
+  %strangers1 = add i64 %strangers, 1
+  store i64 %strangers1, ptr %strangers_at
+  br label %handed
+hand_over:
+  %hcount_at = getelementptr i64, ptr %counts_p, i64 %id64
+  %hcount = load i64, ptr %hcount_at
+  %hcount1 = add i64 %hcount, 1
+  store i64 %hcount1, ptr %hcount_at
+  br label %handed
+handed:
+  %record_at = getelementptr i64, ptr %s, i64 {int(Word.RECORD)}
+  %ri = ptrtoint ptr %r to i64
+  store i64 %ri, ptr %record_at
+  %length_at = getelementptr i64, ptr %s, i64 {int(Word.LENGTH)}
+  store i64 %len64, ptr %length_at
+  br label %leave
+
+advance:
+  %o_next = phi ptr {o_next}
+  %given = load i64, ptr %cons_p
+  %held = sub i64 %next, %given
+  %release = icmp ugt i64 %held, {_RELEASE}
+  br i1 %release, label %give, label %advanced
+give:
+  store atomic i64 %next, ptr %cons_p release, align 8
+  br label %advanced
+advanced:
+  %again = icmp eq i64 %next, %prod
+  br i1 %again, label %snapshot, label %more
+more:
+  br label %records
+
+leave:
+  %status = phi i64 [ {EMPTY}, %snapshot ], [ {FULL}, %spent ], [ {EMPTY}, %records ], [ {FULL}, %room ], [ {HAND_OVER}, %handed ]
+  %pos_out = phi i64 [ %pos0, %snapshot ], [ %pos0, %spent ], [ %pos, %records ], [ %pos, %room ], [ %next, %handed ]
+  %pos_free = phi i64 [ %pos0, %snapshot ], [ %pos0, %spent ], [ %pos, %records ], [ %pos, %room ], [ %pos, %handed ]
+  %o_out = phi ptr [ %out0, %snapshot ], [ %out0, %spent ], [ %o, %records ], [ %o, %room ], [ %o, %handed ]
+  store atomic i64 %pos_free, ptr %cons_p release, align 8
+  store i64 %pos_out, ptr %position_at
+  %oi = ptrtoint ptr %o_out to i64
+  %used = sub i64 %oi, %out
+  store i64 %used, ptr %out_used_at
+  ret i64 %status
+}}
+"""

@@ -1,0 +1,219 @@
+"""From an AST whose macros, imports and parameters are gone to the typed script.
+
+Maps are global and get their types from all probes together, so the whole script is checked in rounds until a round
+learns nothing new; the diagnostics of the last round are the ones that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.diagnostics import Diagnostics
+from pytrace.probes import expand
+from pytrace.probes.base import Context, Point, ProbeError, Target
+from pytrace.semantics import typed
+from pytrace.semantics.expressions import ExpressionChecker
+from pytrace.semantics.scopes import Learnt, Symbols
+from pytrace.semantics.statements import StatementChecker
+from pytrace.semantics.typenames import TypeResolver
+from pytrace.syntax import ast
+
+if TYPE_CHECKING:
+    from pytrace.kernel import Kernel
+    from pytrace.options import Options
+    from pytrace.semantics.cdefs import CEnvironment
+    from pytrace.semantics.config import Config
+
+MAX_ROUNDS = 16
+MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash")
+_CONTEXT_NAMES = frozenset(("args", "retval", "ctx", "func", "reg"))
+_PROBE_NAMES = frozenset(("probe", "func", "probetype"))
+
+
+def check(
+    script: ast.Script,
+    kernel: Kernel,
+    options: Options,
+    config: Config,
+    names: CEnvironment,
+    diagnostics: Diagnostics,
+) -> typed.Script:
+    """The typed script. Warnings are left in `diagnostics`; raises `ScriptError` when there are errors."""
+    probes = _expand_all(script, kernel, options, config, diagnostics)
+    learnt = Learnt()
+    for _ in range(MAX_ROUNDS):
+        learnt.changed = False
+        found = Diagnostics()
+        round_ = _Round(kernel, options, config, names, found, learnt)
+        result = round_.script(script, probes)
+        if not learnt.changed:
+            break
+    for d in found:
+        (diagnostics.error if d.severity == "error" else diagnostics.warning)(d.span, d.message, d.hint)
+    _check_maps(learnt, diagnostics)
+    diagnostics.check()
+    return result
+
+
+def _check_maps(learnt: Learnt, diagnostics: Diagnostics) -> None:
+    for symbol in learnt.maps.values():
+        if isinstance(symbol.value, t.Unknown) and symbol.used and not diagnostics.errors:
+            diagnostics.error(symbol.span, f"Undefined map: @{symbol.name}", "nothing is ever assigned to it")
+
+
+def _expand_all(
+    script: ast.Script, kernel: Kernel, options: Options, config: Config, diagnostics: Diagnostics
+) -> list[tuple[ast.Probe, list[Point]]]:
+    target = Target(kernel, options.pid, options.unsafe)
+    result = []
+    total = 0
+    for probe in script.probes:
+        points: list[Point] = []
+        for written in probe.points:
+            try:
+                points += expand(written.text, target)
+            except ProbeError as e:
+                if config.missing_probes == "error":
+                    diagnostics.error(written.span, e.message, e.hint)
+                elif config.missing_probes == "warn":
+                    diagnostics.warning(written.span, e.message, e.hint)
+        total += len(points)
+        if total > config.max_probes:
+            diagnostics.error(
+                probe.points[0].span,
+                f"Can't attach to {total} probes because it exceeds the current limit of {config.max_probes} probes.",
+                "raise it with config = { max_probes=N }, knowing that many probes slow the machine down",
+            )
+        result.append((probe, points))
+    return result
+
+
+def mentioned(node: object) -> Iterator[str]:
+    """Every bare name and called function below a node."""
+    if isinstance(node, ast.Identifier):
+        yield node.name
+    elif isinstance(node, ast.Call):
+        yield node.name
+    if isinstance(node, tuple):
+        for item in node:
+            yield from mentioned(item)
+    elif is_dataclass(node) and not isinstance(node, type):
+        for f in fields(node):
+            if f.name not in ("span", "source"):
+                yield from mentioned(getattr(node, f.name))
+
+
+def _general(context: Context) -> Context:
+    """A context without what only bodies that look at arguments can tell apart."""
+    return replace(context, args=None, struct=None, positional=(), retval=None)
+
+
+def group_points(probe: ast.Probe, points: Iterable[Point]) -> dict[Context, list[Point]]:
+    """Points that can share a body, by their context. Where the body does not look at arguments, contexts that
+    differ in those only are one."""
+    names = set(mentioned(probe))
+    looks = bool(names & _CONTEXT_NAMES) or any(n.startswith("arg") and n[3:].isdigit() for n in names)
+    groups: dict[Context, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.context if looks else _general(point.context), []).append(point)
+    return groups
+
+
+class _Round:
+    def __init__(
+        self,
+        kernel: Kernel,
+        options: Options,
+        config: Config,
+        names: CEnvironment,
+        diagnostics: Diagnostics,
+        learnt: Learnt,
+    ) -> None:
+        self.kernel = kernel
+        self.options = options
+        self.config = config
+        self.names = TypeResolver(names, diagnostics, config.max_strlen)
+        self.diagnostics = diagnostics
+        self.learnt = learnt
+
+    def script(self, script: ast.Script, probes: list[tuple[ast.Probe, list[Point]]]) -> typed.Script:
+        for symbol in self.learnt.maps.values():
+            symbol.writers.clear()
+        for item in script.items:
+            if isinstance(item, ast.MapDecl):
+                self._map_declaration(item)
+        subprograms = [self._declare_subprogram(i) for i in script.items if isinstance(i, ast.Subprogram)]
+        for node, symbol in subprograms:
+            self._check_subprogram(node, symbol)
+        typed_probes = []
+        ordinal = 0
+        for probe, points in probes:
+            for context, group in group_points(probe, points).items():
+                typed_probes.append(self._probe(probe, context, tuple(group), ordinal))
+                ordinal += 1
+        return typed.Script(
+            tuple(typed_probes), tuple(self.learnt.maps.values()), tuple(symbol for _, symbol in subprograms)
+        )
+
+    def _checker(
+        self, owner: object, context: Context | None, points: tuple[Point, ...], ordinal: int
+    ) -> ExpressionChecker:
+        symbols = Symbols(self.learnt, owner)
+        return ExpressionChecker(
+            self.kernel,
+            self.options,
+            self.config,
+            self.names,
+            symbols,
+            self.diagnostics,
+            context,
+            points,
+            ordinal,
+        )
+
+    def _probe(self, probe: ast.Probe, context: Context, points: tuple[Point, ...], ordinal: int) -> typed.Probe:
+        c = self._checker(ordinal, context, points, ordinal)
+        statements = StatementChecker(c)
+        predicate = c.condition(probe.predicate) if probe.predicate is not None else None
+        body = statements.block(probe.body)
+        uses = c.uses_probe or bool(set(mentioned(probe)) & _PROBE_NAMES)
+        return typed.Probe(points, context, predicate, body, ordinal, uses, span=probe.span)
+
+    def _map_declaration(self, n: ast.MapDecl) -> None:
+        c = self._checker("let", None, (), -1)
+        if n.kind not in MAP_KINDS:
+            from pytrace.semantics.expressions import nearest
+
+            self.diagnostics.error(n.span, f"Invalid bpf map type: {n.kind}", nearest(n.kind, MAP_KINDS))
+            return
+        symbol = c.symbols.map(n.map)
+        symbol.kind = n.kind
+        if n.size is not None:
+            size = c.constant(n.size, "the size of a map")
+            if size is not None and not 0 < size < 1 << 32:
+                self.diagnostics.error(n.size.span, f"a map cannot have {size} entries")
+            symbol.max_entries = size
+
+    def _declare_subprogram(self, n: ast.Subprogram) -> tuple[ast.Subprogram, typed.SubprogramSymbol]:
+        self.names.evaluate = None
+        returns = self.names.resolve(n.returns) if n.returns is not None else t.VOID
+        params = []
+        for p in n.params:
+            kind = self.names.resolve(p.type)
+            if kind is not None and not t.is_word(kind):
+                self.diagnostics.error(p.span, f"a parameter cannot be a '{kind}'", "pass integers, bools or pointers")
+            params.append(typed.VarSymbol(p.name, kind or t.INT64))
+        if returns is not None and not isinstance(returns, t.Void) and not t.is_word(returns):
+            self.diagnostics.error(n.span, f"a function cannot return a '{returns}'", "return an integer, bool or pointer")
+        symbol = typed.SubprogramSymbol(n.name, tuple(params), returns or t.VOID, n.span)
+        self.learnt.subprograms[n.name] = symbol
+        return n, symbol
+
+    def _check_subprogram(self, n: ast.Subprogram, symbol: typed.SubprogramSymbol) -> None:
+        c = self._checker(("fn", n.name), None, (), -2)
+        for p in symbol.params:
+            c.symbols.adopt(p)
+        symbol.body = StatementChecker(c, symbol.returns).block(n.body)

@@ -1,0 +1,544 @@
+"""Types every expression: AST in, `typed` tree out.
+
+Reports what is wrong through `diagnostics` and goes on with `error(span)`, a value of unknown type that nothing else
+complains about, so that one mistake is one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytrace import types as t
+from pytrace.diagnostics import Diagnostics, Span
+from pytrace.functions import REGISTRY
+from pytrace.semantics import members, typed
+from pytrace.semantics.casts import cast
+from pytrace.semantics.typenames import TypeResolver
+from pytrace.semantics.widen import convert, join, join_expr, literal_type, wrap
+from pytrace.syntax import ast
+
+if TYPE_CHECKING:
+    from pytrace.kernel import Kernel
+    from pytrace.options import Options
+    from pytrace.probes.base import Context, Point
+    from pytrace.semantics.config import Config
+    from pytrace.semantics.scopes import Symbols
+
+_COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
+
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """A `did you mean` hint, or None."""
+    close = get_close_matches(name, list(known), 1, 0.7)
+    return f"did you mean '{close[0]}'?" if close else None
+
+
+class ExpressionChecker:
+    """Checks expressions of one probe (or subprogram) in one context. `symbols` are the variables and maps."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        options: Options,
+        config: Config,
+        names: TypeResolver,
+        symbols: Symbols,
+        diagnostics: Diagnostics,
+        context: Context | None,
+        points: tuple[Point, ...],
+        ordinal: int,
+    ) -> None:
+        self.kernel = kernel
+        self.options = options
+        self.config = config
+        self.names = names
+        self.symbols = symbols
+        self.diagnostics = diagnostics
+        self.context = context
+        self.points = points
+        self.ordinal = ordinal
+        self.uses_probe = False
+        self.check_body: Callable[[Iterable[ast.Stmt]], tuple[typed.Stmt, ...]] = lambda body: ()
+        names.evaluate = self.expr
+
+    # --- entry points -----------------------------------------------------------------------------
+
+    def expr(self, node: ast.Expr | ast.TypeExpr) -> typed.Expr:
+        """The typed form of any expression."""
+        method = getattr(self, "_" + type(node).__name__, None)
+        if method is None:
+            return self.error(node.span, "a type is not a value", "use it in a cast, sizeof() or typeof()")
+        result: typed.Expr = method(node)
+        return result
+
+    def error(self, span: Span, message: str = "", hint: str | None = None) -> typed.Expr:
+        """Reports (unless `message` is empty: it was reported already) and gives a value to go on with."""
+        if message:
+            self.diagnostics.error(span, message, hint)
+        return typed.Const(0, type=t.UNKNOWN, span=span)
+
+    def word(self, node: ast.Expr, what: str = "an integer") -> typed.Expr:
+        """An expression that must be an integer, bool, enum or pointer."""
+        value = self.expr(node)
+        if isinstance(value.type, t.Unknown) or t.is_word(value.type):
+            return value
+        return self.error(node.span, f"expected {what}, found a value of type '{value.type}'")
+
+    def integer(self, node: ast.Expr, what: str = "an integer") -> typed.Expr:
+        value = self.expr(node)
+        if isinstance(value.type, t.Unknown) or t.is_integral(value.type):
+            return value
+        return self.error(node.span, f"expected {what}, found a value of type '{value.type}'")
+
+    def constant(self, node: ast.Expr | ast.TypeExpr, what: str) -> int | None:
+        """The value of an integer that must be known at compile time, or None after a diagnostic."""
+        value = self.expr(node)
+        if isinstance(value, typed.Const) and t.is_integral(value.type):
+            return value.value
+        if not isinstance(value.type, t.Unknown):
+            self.error(node.span, f"{what} must be a literal integer")
+        return None
+
+    def string_literal(self, node: ast.Expr | ast.TypeExpr, what: str) -> str | None:
+        value = self.expr(node)
+        if isinstance(value, typed.Str):
+            return value.value.decode("utf-8", "surrogateescape")
+        if not isinstance(value.type, t.Unknown):
+            self.error(node.span, f"{what} must be a string literal")
+        return None
+
+    def condition(self, node: ast.Expr) -> typed.Expr:
+        """An expression used as true or false."""
+        return self.word(node, "a condition (integer, bool or pointer)")
+
+    # --- literals and names --------------------------------------------------------------------------
+
+    def _Integer(self, n: ast.Integer) -> typed.Expr:
+        if n.value >= 1 << 64:
+            return self.error(n.span, f"'{n.span.text}' does not fit in 64 bits")
+        return typed.Const(n.value, literal=True, type=literal_type(n.value), span=n.span)
+
+    def _String(self, n: ast.String) -> typed.Expr:
+        value = n.value.encode("utf-8", "surrogateescape")
+        return typed.Str(value, type=t.String(len(value) + 1), span=n.span)
+
+    def _Boolean(self, n: ast.Boolean) -> typed.Expr:
+        return typed.Const(int(n.value), type=t.BOOL, span=n.span)
+
+    def _Identifier(self, n: ast.Identifier) -> typed.Expr:
+        entry = REGISTRY.get(n.name) or REGISTRY.get(numbered(n.name))
+        if entry and entry.bare:
+            return self._call(entry.name, ast.Call(n.name, (), span=n.span))
+        constant = self.names.constant(n.name)
+        if isinstance(constant, str):
+            return self._String(ast.String(constant, span=n.span))
+        if constant is not None:
+            value, kind = constant
+            literal = isinstance(kind, t.Unknown)
+            return typed.Const(value, literal=literal, type=literal_type(value) if literal else kind, span=n.span)
+        if entry:
+            return self.error(n.span, f"'{n.name}' is a function", f"call it: {entry.signature}")
+        hint = nearest(n.name, [f.name for f in REGISTRY.values() if f.bare])
+        return self.error(n.span, f"unknown identifier '{n.name}'", hint)
+
+    def _Variable(self, n: ast.Variable) -> typed.Expr:
+        symbol = self.symbols.variable(n.name)
+        if symbol is None:
+            hint = nearest(n.name, self.symbols.visible())
+            return self.error(
+                n.span, f"undefined or undeclared variable: ${n.name}", hint and hint.replace("'", "'$", 1)
+            )
+        return typed.Var(symbol, type=symbol.type, span=n.span)
+
+    def _Map(self, n: ast.Map) -> typed.Expr:
+        symbol = self.symbols.map(n)
+        if not self.symbols.use_keyed(symbol, False, n.span, self.diagnostics):
+            return self.error(n.span)
+        return typed.MapGet(symbol, None, type=self.read_type(symbol, n.span), span=n.span)
+
+    def _MapAccess(self, n: ast.MapAccess) -> typed.Expr:
+        symbol = self.symbols.map(n.map)
+        key = self.map_key(symbol, n.key, n.span)
+        if key is None:
+            return self.error(n.span)
+        return typed.MapGet(symbol, key, type=self.read_type(symbol, n.span), span=n.span)
+
+    def read_type(self, symbol: typed.MapSymbol, span: Span) -> t.Type:
+        """What a map's value is when an expression reads it: aggregations merge into integers."""
+        value = symbol.value
+        match value:
+            case t.Count():
+                return t.UINT64
+            case t.Sum() | t.Min() | t.Max() | t.Avg():
+                return t.Int(64, value.signed)
+        return value
+
+    def map_key(self, symbol: typed.MapSymbol, node: ast.Expr, span: Span) -> typed.Expr | None:
+        """A key as the map's key type, which it may widen; None after a diagnostic."""
+        if not self.symbols.use_keyed(symbol, True, span, self.diagnostics):
+            return None
+        key = self.materialize(self.expr(node))
+        if isinstance(key.type, t.Unknown):
+            return None
+        if isinstance(key.type, t.Void | t.Aggregation):
+            self.error(node.span, f"a value of type '{key.type}' cannot be a map key")
+            return None
+        old = symbol.key or t.UNKNOWN
+        joined = join_expr(old, key) if not isinstance(old, t.Unknown) else key.type
+        if joined is None:
+            self.error(
+                node.span,
+                f"Argument mismatch for @{symbol.name}: trying to access with a key of type '{key.type}' "
+                f"when the map has keys of type '{old}'",
+            )
+            return None
+        symbol.key = joined
+        return convert(key, joined)
+
+    def materialize(self, value: typed.Expr) -> typed.Expr:
+        """What a value is when it is kept: traced memory is read, `char[]` is a string, a reference is its value."""
+        if isinstance(value, typed.MapRef):
+            return typed.MapGet(value.map, None, type=self.read_type(value.map, value.span), span=value.span)
+        return value
+
+    # --- operators ----------------------------------------------------------------------------------
+
+    def _Unary(self, n: ast.Unary) -> typed.Expr:
+        if n.op == "*":
+            return members.dereference(self, self.expr(n.operand), n.span)
+        if n.op == "&":
+            return members.address_of(self, n)
+        if n.op == "!":
+            operand = self.condition(n.operand)
+            if isinstance(operand, typed.Const):
+                return typed.Const(int(not operand.value), type=t.BOOL, span=n.span)
+            return typed.Unary("!", operand, type=t.BOOL, span=n.span)
+        operand = self.integer(n.operand)
+        if isinstance(operand.type, t.Unknown) or n.op == "+":
+            return operand
+        op: Literal["-", "~"] = "-" if n.op == "-" else "~"
+        if isinstance(operand, typed.Const) and operand.literal:
+            value = -operand.value if op == "-" else ~operand.value
+            if value < -(1 << 63):
+                return self.error(n.span, f"'{n.span.text}' does not fit in 64 bits")
+            return typed.Const(value, literal=True, type=literal_type(value), span=n.span)
+        return typed.Unary(op, convert(operand, t.INT64), type=t.INT64, span=n.span)
+
+    def _Binary(self, n: ast.Binary) -> typed.Expr:
+        if n.op in ("&&", "||"):
+            op: Literal["&&", "||"] = "&&" if n.op == "&&" else "||"
+            return typed.Logical(op, self.condition(n.left), self.condition(n.right), type=t.BOOL, span=n.span)
+        left, right = self.materialize(self.expr(n.left)), self.materialize(self.expr(n.right))
+        return self.binary(n.op, left, right, n.span)
+
+    def binary(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
+        """`left op right` for operands that are typed already (compound assignments come here too)."""
+        a, b = left.type, right.type
+        if isinstance(a, t.Unknown) or isinstance(b, t.Unknown):
+            return self.error(span)
+        if op in _COMPARISONS:
+            return self._comparison(op, left, right, span)
+        if isinstance(a, t.Pointer) or isinstance(b, t.Pointer):
+            return self._pointer_arithmetic(op, left, right, span)
+        if not (t.is_integral(a) and t.is_integral(b)):
+            return self.error(span, f"operator '{op}' cannot be used on expressions of types '{a}', '{b}'")
+        if isinstance(left, typed.Const) and isinstance(right, typed.Const):
+            folded = fold(op, left, right)
+            if folded is not None:
+                return typed.Const(folded, literal=True, type=literal_type(folded), span=span)
+        unsigned = op != "-" and _is_unsigned(left) and _is_unsigned(right)
+        kind = t.UINT64 if unsigned and not (left_literal(left) and left_literal(right)) else t.INT64
+        if op in ("<<", ">>", "-"):
+            kind = t.UINT64 if op == ">>" and not _signed(a) else t.INT64 if op != "<<" or _signed(a) else t.UINT64
+        return typed.Binary(op, convert(left, kind), convert(right, kind), type=kind, span=span)
+
+    def _comparison(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
+        a, b = left.type, right.type
+        if t.is_word(a) and t.is_word(b):
+            if isinstance(left, typed.Const) and isinstance(right, typed.Const):
+                folded = fold(op, left, right)
+                if folded is not None:
+                    return typed.Const(folded, type=t.BOOL, span=span)
+            if isinstance(a, t.Int | t.Bool | t.Enum) and isinstance(b, t.Int | t.Bool | t.Enum):
+                kind = t.UINT64 if _is_unsigned(left) and _is_unsigned(right) else t.INT64
+                left, right = convert(left, kind), convert(right, kind)
+            return typed.Binary(op, left, right, type=t.BOOL, span=span)
+        if op in ("==", "!="):
+            equality: Literal["==", "!="] = "==" if op == "==" else "!="
+            if isinstance(a, t.String) and isinstance(b, t.String):
+                return typed.Compare(equality, left, right, type=t.BOOL, span=span)
+            joined = join(a, b) if isinstance(a, t.Tuple | t.Record | t.Array | t.Buffer | t.Mac | t.Inet) else None
+            if joined is not None:
+                return typed.Compare(equality, convert(left, joined), convert(right, joined), type=t.BOOL, span=span)
+        return self.error(span, f"operator '{op}' cannot be used on expressions of types '{a}', '{b}'")
+
+    def _pointer_arithmetic(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
+        pointer, number = (left, right) if isinstance(left.type, t.Pointer) else (right, left)
+        both = isinstance(left.type, t.Pointer) and isinstance(right.type, t.Pointer)
+        if both and op == "-":
+            difference = typed.Binary("-", convert(left, t.INT64), convert(right, t.INT64), type=t.INT64, span=span)
+            return difference
+        if both or op not in "+-" or (op == "-" and pointer is right) or not t.is_integral(number.type):
+            kinds = f"'{left.type}', '{right.type}'"
+            return self.error(span, f"operator '{op}' cannot be used on expressions of types {kinds}")
+        assert isinstance(pointer.type, t.Pointer)
+        step = members.pointee_size(self, pointer.type)
+        scaled = convert(number, t.INT64)
+        if step != 1:
+            factor = typed.Const(step, type=t.INT64, span=span)
+            scaled = typed.Binary("*", scaled, factor, type=t.INT64, span=span)
+        base = typed.Convert(pointer, type=t.INT64, span=span)
+        total = typed.Binary(op, base, scaled, type=t.INT64, span=span)
+        return typed.Convert(total, type=pointer.type, span=span)
+
+    def _Ternary(self, n: ast.Ternary) -> typed.Expr:
+        condition = self.condition(n.condition)
+        then = self.materialize(self.expr(n.then)) if n.then is not None else condition
+        otherwise = self.materialize(self.expr(n.otherwise))
+        if isinstance(then.type, t.Unknown) or isinstance(otherwise.type, t.Unknown):
+            return self.error(n.span)
+        kind = join_expr(then.type, otherwise) or join_expr(otherwise.type, then)
+        if kind is None:
+            return self.error(
+                n.span, f"Ternary operator must return the same type: have '{then.type}' and '{otherwise.type}'"
+            )
+        if isinstance(condition, typed.Const):
+            return convert(then if condition.value else otherwise, kind)
+        return typed.Ternary(condition, convert(then, kind), convert(otherwise, kind), type=kind, span=n.span)
+
+    def _Increment(self, n: ast.Increment) -> typed.Expr:
+        target = self.expr(n.target)
+        if isinstance(target, typed.MapGet) and isinstance(target.type, t.Unknown):
+            self.symbols.assign_map(self, target.map, typed.Const(0, type=t.INT64, span=n.span), n.span)
+            target = typed.MapGet(target.map, target.key, type=target.map.value, span=n.span)
+        if isinstance(target.type, t.Unknown):
+            return self.error(n.span)
+        if not isinstance(target, typed.Var | typed.MapGet) or not isinstance(target.type, t.Int | t.Pointer):
+            return self.error(n.span, f"'{n.op}' needs an integer or pointer variable or map")
+        step = 1
+        if isinstance(target.type, t.Pointer):
+            step = members.pointee_size(self, target.type)
+        elif target.type.bits < 64:
+            wide = typed.Const(0, type=t.INT64, span=n.span)
+            if isinstance(target, typed.Var):
+                self.symbols.assign_variable(self, target.symbol, wide, n.span)
+            else:
+                self.symbols.assign_map(self, target.map, wide, n.span)
+        if isinstance(target, typed.MapGet):
+            target.map.writers.add(self.ordinal)
+        return typed.Increment(target, step if n.op == "++" else -step, n.prefix, type=target.type, span=n.span)
+
+    # --- structure -----------------------------------------------------------------------------------
+
+    def _Tuple(self, n: ast.Tuple) -> typed.Expr:
+        return self._aggregate(n.span, [self.materialize(self.expr(e)) for e in n.elements], None)
+
+    def _Record(self, n: ast.Record) -> typed.Expr:
+        return self._aggregate(n.span, [self.materialize(self.expr(e)) for _, e in n.fields], [f for f, _ in n.fields])
+
+    def _aggregate(self, span: Span, parts: list[typed.Expr], names: list[str] | None) -> typed.Expr:
+        for part in parts:
+            if isinstance(part.type, t.Unknown):
+                return self.error(span)
+            if isinstance(part.type, t.Void | t.Aggregation):
+                return self.error(part.span, f"a value of type '{part.type}' cannot be part of a tuple")
+        kind: t.Type = t.Tuple(tuple(p.type for p in parts))
+        if names is not None:
+            if len(set(names)) < len(names):
+                return self.error(span, "a record cannot have two fields of the same name")
+            kind = t.Record(tuple(zip(names, (p.type for p in parts), strict=True)))
+        return typed.TupleExpr(tuple(parts), type=kind, span=span)
+
+    def _Field(self, n: ast.Field) -> typed.Expr:
+        return members.field(self, n)
+
+    def _Index(self, n: ast.Index) -> typed.Expr:
+        return members.index(self, n)
+
+    def _Cast(self, n: ast.Cast) -> typed.Expr:
+        return cast(self, n)
+
+    def _Sizeof(self, n: ast.Sizeof) -> typed.Expr:
+        kind = self.names.type_of(n.of)
+        if kind is None:
+            return self.error(n.span)
+        kind = members.complete(self, kind)
+        return typed.Const(kind.size, literal=True, type=t.UINT64, span=n.span)
+
+    def _Offsetof(self, n: ast.Offsetof) -> typed.Expr:
+        kind, offset = self.names.type_of(n.of), 0
+        for name in n.path:
+            if kind is None:
+                return self.error(n.span)
+            kind = members.complete(self, kind)
+            found = kind.field(name) if isinstance(kind, t.Struct) else None
+            if found is None:
+                known = kind.field_names() if isinstance(kind, t.Struct) else ()
+                return self.error(n.span, f"'{kind}' has no member named '{name}'", nearest(name, known))
+            kind, offset = found.type, offset + found.offset
+        return typed.Const(offset, literal=True, type=t.UINT64, span=n.span)
+
+    def _Typeinfo(self, n: ast.Typeinfo) -> typed.Expr:
+        if self.config.unstable_typeinfo == "error":
+            return self.error(
+                n.span, "typeinfo is not enabled by default", "enable it: config = { unstable_typeinfo=enable }"
+            )
+        kind = self.names.type_of(n.of)
+        if kind is None:
+            return self.error(n.span)
+        parts = [
+            ("btf_id", typed.Const(0, type=t.UINT64, span=n.span)),
+            ("base_type", self._String(ast.String(base_name(kind), span=n.span))),
+            ("full_type", self._String(ast.String(str(kind), span=n.span))),
+        ]
+        return self._aggregate(n.span, [e for _, e in parts], [name for name, _ in parts])
+
+    def _BlockExpr(self, n: ast.BlockExpr) -> typed.Expr:
+        with self.symbols.scope():
+            body = self.check_body(n.body)
+            value = self.materialize(self.expr(n.value))
+        return typed.BlockExpr(body, value, type=value.type, span=n.span)
+
+    def _Comptime(self, n: ast.Comptime) -> typed.Expr:
+        value = self.expr(n.operand)
+        if isinstance(value, typed.Const | typed.Str) or isinstance(value.type, t.Unknown):
+            return value
+        return self.error(n.span, "this cannot be evaluated at compile time")
+
+    def _Positional(self, n: ast.Positional) -> typed.Expr:
+        return self.error(n.span, f"${n.index} cannot be used here")
+
+    def _PositionalCount(self, n: ast.PositionalCount) -> typed.Expr:
+        return self.error(n.span, "$# cannot be used here")
+
+    # --- calls ----------------------------------------------------------------------------------------
+
+    def _Call(self, n: ast.Call) -> typed.Expr:
+        return self._call(n.name, n)
+
+    def _call(self, name: str, n: ast.Call) -> typed.Expr:
+        subprogram = self.symbols.subprograms.get(name)
+        if subprogram is not None:
+            return self._subprogram_call(subprogram, n)
+        entry = REGISTRY.get(name) or REGISTRY.get(numbered(name))
+        if entry is None:
+            known = [*REGISTRY, *self.symbols.subprograms]
+            return self.error(n.span, f"Unknown function: '{name}'", nearest(name, known))
+        if entry.unsafe and not self.options.unsafe:
+            return self.error(n.span, f"{name}() is an unsafe function", "run with --unsafe to allow it")
+        return entry.check(self, n)
+
+    def _subprogram_call(self, symbol: typed.SubprogramSymbol, n: ast.Call) -> typed.Expr:
+        if len(n.args) != len(symbol.params):
+            return self.error(n.span, f"{symbol.name}() takes {len(symbol.params)} arguments, {len(n.args)} given")
+        args = []
+        for node, parameter in zip(n.args, symbol.params, strict=True):
+            value = self.materialize(self.expr(node))
+            if isinstance(value.type, t.Unknown):
+                return self.error(n.span)
+            if not convertible_argument(value, parameter.type):
+                return self.error(
+                    node.span, f"{symbol.name}() wants '{parameter.type}' for ${parameter.name}, found '{value.type}'"
+                )
+            args.append(convert(value, parameter.type))
+        return typed.SubprogramCall(symbol, tuple(args), type=symbol.returns, span=n.span)
+
+    def call(self, n: ast.Call, kind: t.Type, *args: typed.Expr, data: Any = None, name: str = "") -> typed.Expr:
+        """The usual result of a registry entry's `check`: a call of itself."""
+        if any(isinstance(a.type, t.Unknown) for a in args):
+            return self.error(n.span)
+        return typed.Call(name or n.name, tuple(args), data, type=kind, span=n.span)
+
+    def arity(self, n: ast.Call, least: int, most: int | None = None) -> bool:
+        """Whether a call has an acceptable number of arguments; reports it if not."""
+        most = least if most is None else most
+        if least <= len(n.args) <= most:
+            return True
+        wants = f"{least}" if least == most else f"{least} to {most}" if most < 1000 else f"at least {least}"
+        plural = "argument" if wants == "1" else "arguments"
+        entry = REGISTRY.get(n.name)
+        hint = f"usage: {entry.signature}" if entry else None
+        self.error(n.span, f"{n.name}() requires {wants} {plural} ({len(n.args)} provided)", hint)
+        return False
+
+
+def convertible_argument(value: typed.Expr, to: t.Type) -> bool:
+    joined = join_expr(to, value)
+    if joined == to:
+        return True
+    return isinstance(to, t.Int) and t.is_integral(value.type)
+
+
+def numbered(name: str) -> str:
+    """`arg0`, `arg1`, … and their kin are one entry, `argN`."""
+    return "argN" if name.startswith("arg") and name[3:].isdigit() else name
+
+
+def base_name(kind: t.Type) -> str:
+    match kind:
+        case t.Int():
+            return "int"
+        case t.Pointer():
+            return "pointer"
+        case t.Struct():
+            return kind.tag
+        case t.String():
+            return "string"
+        case t.Tuple():
+            return "tuple"
+        case t.Record():
+            return "record"
+        case t.Array():
+            return "array"
+        case t.Enum():
+            return "enum"
+    return str(kind)
+
+
+def left_literal(value: typed.Expr) -> bool:
+    return isinstance(value, typed.Const) and value.literal
+
+
+def _signed(kind: t.Type) -> bool:
+    return kind.signed if isinstance(kind, t.Int | t.Enum) else False
+
+
+def _is_unsigned(value: typed.Expr) -> bool:
+    if isinstance(value, typed.Const) and value.literal:
+        return value.value >= 0
+    return not _signed(value.type)
+
+
+def fold(op: str, left: typed.Const, right: typed.Const) -> int | None:
+    """The value of an operator on two constants with 64-bit wrap-around, or None where it is left to run time."""
+    a, b = left.value, right.value
+    if op in ("/", "%"):
+        if b == 0:
+            return None
+        quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
+        value = quotient if op == "/" else a - quotient * b
+    elif op in ("<<", ">>"):
+        if not 0 <= b < 64:
+            return None
+        value = a << b if op == "<<" else a >> b
+    else:
+        table: dict[str, Callable[[int, int], int]] = {
+            "+": lambda x, y: x + y,
+            "-": lambda x, y: x - y,
+            "*": lambda x, y: x * y,
+            "&": lambda x, y: x & y,
+            "|": lambda x, y: x | y,
+            "^": lambda x, y: x ^ y,
+            "==": lambda x, y: int(x == y),
+            "!=": lambda x, y: int(x != y),
+            "<": lambda x, y: int(x < y),
+            "<=": lambda x, y: int(x <= y),
+            ">": lambda x, y: int(x > y),
+            ">=": lambda x, y: int(x >= y),
+        }
+        value = table[op](a, b)
+    unsigned = value >= 1 << 63 and op != "-" and a >= 0 and b >= 0
+    return wrap(value, t.UINT64 if unsigned else t.INT64)

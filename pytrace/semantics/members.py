@@ -1,0 +1,221 @@
+"""Getting inside values: fields, elements, pointers; in traced memory and in what the program holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.diagnostics import Span
+from pytrace.semantics import typed
+from pytrace.semantics.widen import convert
+from pytrace.syntax import ast
+
+if TYPE_CHECKING:
+    from pytrace.semantics.expressions import ExpressionChecker
+
+CHAR = t.Int(8, True)
+
+
+def complete(c: ExpressionChecker, kind: t.Type) -> t.Type:
+    return c.names.complete(kind)
+
+
+def pointee_size(c: ExpressionChecker, pointer: t.Pointer) -> int:
+    """What a pointer steps by: its target's size, 1 for void."""
+    return max(1, complete(c, pointer.to).size)
+
+
+def space_of(c: ExpressionChecker, pointer: t.Pointer) -> str:
+    """Where a pointer points; one that nobody said anything about belongs to the probe's address space."""
+    return pointer.space or (c.context.space if c.context else "kernel")
+
+
+def shown(kind: t.Type) -> t.Type:
+    """The type that a member has in expressions: a `char[n]` is a string."""
+    if isinstance(kind, t.Array) and kind.element == CHAR and kind.count:
+        return t.String(kind.count)
+    return kind
+
+
+def memory(c: ExpressionChecker, address: typed.Expr, kind: t.Type, space: str, span: Span, bits: tuple[int, int] | None = None) -> typed.Expr:  # noqa: E501
+    """What stands at an address of the traced system, or of the program for a pointer made by `&`."""
+    kind = shown(complete(c, kind))
+    kind = _spaced(kind, space)
+    where = "user" if space == "user" else "kernel"
+    return typed.Memory(address, where, bits, type=kind, span=span)  # type: ignore[arg-type]  # one of the two
+
+
+def _spaced(kind: t.Type, space: str) -> t.Type:
+    """A pointer found in memory points where that memory is."""
+    if isinstance(kind, t.Pointer) and not kind.space and space in ("kernel", "user"):
+        return t.Pointer(kind.to, space)  # type: ignore[arg-type]  # just checked
+    return kind
+
+
+def dereference(c: ExpressionChecker, pointer: typed.Expr, span: Span) -> typed.Expr:
+    kind = pointer.type
+    if isinstance(kind, t.Unknown):
+        return c.error(span)
+    if isinstance(kind, t.Int):
+        return memory(c, pointer, t.INT64, space_of(c, t.Pointer(t.VOID)), span)
+    if not isinstance(kind, t.Pointer):
+        return c.error(span, f"Cannot dereference a value of type '{kind}': it is not a pointer")
+    if isinstance(kind.to, t.Void):
+        return c.error(span, "Cannot dereference a 'void *'", "cast it to a pointer to what is there")
+    if kind.space == "program" and isinstance(pointer, typed.AddressOf):
+        return pointer.target
+    return memory(c, pointer, kind.to, space_of(c, kind), span)
+
+
+def address_of(c: ExpressionChecker, n: ast.Unary) -> typed.Expr:
+    target = c.expr(n.operand)
+    if isinstance(target.type, t.Unknown):
+        return c.error(n.span)
+    if isinstance(target, typed.Memory) and target.bits is None:
+        return typed.Convert(target.address, type=t.Pointer(target.type, target.space), span=n.span)
+    if isinstance(target, typed.Var | typed.MapGet):
+        if isinstance(target, typed.Var):
+            target.symbol.captured = True
+        return typed.AddressOf(target, type=t.Pointer(target.type, "program"), span=n.span)
+    return c.error(n.span, "Cannot take the address of this", "& works on variables, maps and what pointers point to")
+
+
+def _offset(c: ExpressionChecker, address: typed.Expr, offset: int) -> typed.Expr:
+    if offset == 0:
+        return address
+    number = typed.Const(offset, type=t.INT64, span=address.span)
+    base = convert(address, t.INT64)
+    return typed.Binary("+", base, number, type=t.INT64, span=address.span)
+
+
+def field(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
+    """`a.b`, `a->b`, `args.b`, tuple and record members."""
+    if isinstance(n.object, ast.Identifier) and n.object.name in ("args", "ctx"):
+        return _argument(c, n)
+    if isinstance(n.object, ast.Call) and n.object.name == "args" and not n.object.args:
+        return _argument(c, n)
+    return member(c, c.expr(n.object), n.name, n.span)
+
+
+def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
+    from pytrace.semantics.expressions import nearest
+
+    args = c.context.args if c.context else None
+    if args is None:
+        where = c.points[0].name.split(":")[0] if c.points else "this"
+        return c.error(n.object.span, f"{where} probes have no args", "use arg0, arg1, … where the probe has those")
+    for arg in args:
+        if arg.name == n.name:
+            return _load_argument(c, arg.type, typed.ContextLoad(arg.load, type=arg.type, span=n.span), n.span)
+    probe = c.points[0].name if c.points else "this probe"
+    names = [a.name for a in args]
+    hint = nearest(n.name, names) or ("it has: " + ", ".join(names) if names else "it has no arguments at all")
+    return c.error(n.span, f"Probe {probe} has no argument '{n.name}'", hint)
+
+
+def _load_argument(c: ExpressionChecker, kind: t.Type, load: typed.ContextLoad, span: Span) -> typed.Expr:
+    """Words are loaded; arrays and structs in the context are memory at an address in the kernel."""
+    if t.is_word(kind):
+        return load
+    address = typed.ContextLoad(load.load, type=t.Pointer(kind, "kernel"), span=span)
+    return memory(c, address, kind, "kernel", span)
+
+
+def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> typed.Expr:
+    from pytrace.semantics.expressions import nearest
+
+    kind = value.type
+    if isinstance(kind, t.Unknown):
+        return c.error(span)
+    if isinstance(kind, t.Tuple) and name.isdigit():
+        return _element(c, value, int(name), span)
+    if isinstance(kind, t.Record):
+        index = kind.index(name)
+        if index is None:
+            return c.error(span, f"the record has no field '{name}'", nearest(name, [f for f, _ in kind.fields]))
+        return _element(c, value, index, span)
+    if isinstance(kind, t.Pointer):
+        return _member_of_pointer(c, value, kind, name, span)
+    kind = complete(c, kind)
+    if isinstance(kind, t.Struct):
+        found = _find(c, kind, name, span)
+        if found is None:
+            return c.error(span)
+        bits = (found.bit_offset, found.bit_size) if found.bit_size else None
+        if isinstance(value, typed.Memory):
+            return memory(c, _offset(c, value.address, found.offset), found.type, value.space, span, bits)
+        return typed.Part(value, found.offset, bits, type=shown(complete(c, found.type)), span=span)
+    return c.error(span, f"Cannot access field '{name}' on a value of type '{kind}'")
+
+
+def _member_of_pointer(c: ExpressionChecker, value: typed.Expr, kind: t.Pointer, name: str, span: Span) -> typed.Expr:
+    if kind.space == "program" and isinstance(value, typed.AddressOf):
+        return member(c, value.target, name, span)
+    target = complete(c, kind.to)
+    if isinstance(target, t.Pointer):
+        return member(c, dereference(c, value, span), name, span)
+    if not isinstance(target, t.Struct):
+        return c.error(span, f"Cannot access field '{name}' through a '{kind}'")
+    if target.fields is None:
+        return c.error(span, f"'{target}' is not known here", "is it in this kernel's BTF, or declared in the script?")
+    found = _find(c, target, name, span)
+    if found is None:
+        return c.error(span)
+    bits = (found.bit_offset, found.bit_size) if found.bit_size else None
+    return memory(c, _offset(c, value, found.offset), found.type, space_of(c, kind), span, bits)
+
+
+def _find(c: ExpressionChecker, struct: t.Struct, name: str, span: Span) -> t.Field | None:
+    from pytrace.semantics.expressions import nearest
+
+    found = struct.field(name)
+    if found is None:
+        c.error(span, f"{struct} does not contain a field named '{name}'", nearest(name, struct.field_names()))
+    return found
+
+
+def _element(c: ExpressionChecker, value: typed.Expr, index: int, span: Span) -> typed.Expr:
+    kind = value.type
+    assert isinstance(kind, t.Tuple | t.Record)
+    parts = kind.elements if isinstance(kind, t.Tuple) else tuple(p for _, p in kind.fields)
+    if index >= len(parts):
+        return c.error(span, f"Invalid tuple index: {index}. Found {len(parts)} elements in tuple.")
+    if isinstance(value, typed.TupleExpr):
+        return value.elements[index]
+    return typed.Part(value, kind.offsets[index], type=parts[index], span=span)
+
+
+def index(c: ExpressionChecker, n: ast.Index) -> typed.Expr:
+    """`a[i]` on pointers, arrays, strings and tuples."""
+    value = c.expr(n.object)
+    number = c.integer(n.index)
+    kind = value.type
+    if isinstance(kind, t.Unknown) or isinstance(number.type, t.Unknown):
+        return c.error(n.span)
+    if isinstance(kind, t.Tuple):
+        if not isinstance(number, typed.Const):
+            return c.error(n.index.span, "a tuple's index must be a literal")
+        return _element(c, value, number.value, n.span)
+    if isinstance(number, typed.Const) and number.value < 0:
+        return c.error(n.index.span, "an index cannot be negative")
+    if isinstance(kind, t.Pointer):
+        if isinstance(kind.to, t.Void):
+            return c.error(n.span, "Cannot index a 'void *'", "cast it to a pointer to what is there")
+        address = c.binary("+", value, number, n.span)
+        return dereference(c, address, n.span)
+    if isinstance(kind, t.String):
+        element: t.Type = CHAR
+        count = kind.capacity
+    elif isinstance(kind, t.Array):
+        element, count = kind.element, kind.count
+    else:
+        return c.error(n.span, f"The array index operator [] cannot be used on a value of type '{kind}'")
+    if isinstance(number, typed.Const) and count and number.value >= count:
+        return c.error(n.index.span, f"the index {number.value} is out of bounds for an array of {count}")
+    if isinstance(value, typed.Memory):
+        size = complete(c, element).size
+        address = typed.Convert(value.address, type=t.Pointer(element, value.space), span=n.span)
+        if size == 0:
+            return c.error(n.span, f"'{element}' has no known size")
+        return dereference(c, c.binary("+", address, number, n.span), n.span)
+    return typed.Element(value, convert(number, t.UINT64), type=element, span=n.span)

@@ -1,0 +1,160 @@
+"""Variables and maps while types are inferred.
+
+Inference runs over the whole script again and again until nothing widens any more; what was learnt survives from
+one round to the next in `Learnt`, where a variable is known by its probe and the how-many-eth it was declared there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.diagnostics import Diagnostics, Span
+from pytrace.semantics import typed
+from pytrace.semantics.widen import join_expr
+from pytrace.syntax import ast
+
+if TYPE_CHECKING:
+    from pytrace.semantics.expressions import ExpressionChecker
+
+
+@dataclass
+class Learnt:
+    """What earlier rounds found out. `changed` asks for one more."""
+
+    maps: dict[str, typed.MapSymbol] = field(default_factory=dict)
+    variables: dict[tuple[object, int], t.Type] = field(default_factory=dict)
+    subprograms: dict[str, typed.SubprogramSymbol] = field(default_factory=dict)
+    changed: bool = False
+
+
+class Symbols:
+    """The variables in sight in one probe, and the script's maps. `owner` tells the probes apart."""
+
+    def __init__(self, learnt: Learnt, owner: object) -> None:
+        self.learnt = learnt
+        self.owner = owner
+        self.subprograms = learnt.subprograms
+        self._scopes: list[dict[str, typed.VarSymbol]] = [{}]
+        self._declared = 0
+        self._keys: dict[int, tuple[object, int]] = {}
+        self._fixed: set[int] = set()
+        self._depths: dict[int, int] = {}
+        self.callback_depth = 0
+
+    # --- variables --------------------------------------------------------------------------------
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        self._scopes.append({})
+        try:
+            yield
+        finally:
+            self._scopes.pop()
+
+    @contextmanager
+    def callback(self) -> Iterator[None]:
+        """A scope whose code becomes a function of its own: what it uses from outside is captured."""
+        self.callback_depth += 1
+        try:
+            with self.scope():
+                yield
+        finally:
+            self.callback_depth -= 1
+
+    def visible(self) -> list[str]:
+        return [name for scope in self._scopes for name in scope]
+
+    def variable(self, name: str) -> typed.VarSymbol | None:
+        for scope in reversed(self._scopes):
+            if name in scope:
+                symbol = scope[name]
+                if self.callback_depth or self._depths[id(symbol)]:
+                    symbol.captured = True
+                return symbol
+        return None
+
+    def declare(self, name: str, kind: t.Type, fixed: bool = False) -> typed.VarSymbol:
+        """A new variable in the innermost scope; `fixed` means that its type was written down."""
+        key = (self.owner, self._declared)
+        self._declared += 1
+        symbol = typed.VarSymbol(name, kind if fixed else self.learnt.variables.get(key, kind))
+        if self.callback_depth:
+            symbol.captured = True
+        self._keys[id(symbol)] = key
+        self._depths[id(symbol)] = self.callback_depth
+        if fixed:
+            self._fixed.add(id(symbol))
+        self._scopes[-1][name] = symbol
+        return symbol
+
+    def adopt(self, symbol: typed.VarSymbol) -> None:
+        """Makes a parameter visible."""
+        self._keys[id(symbol)] = (self.owner, -1 - len(self._keys))
+        self._depths[id(symbol)] = 0
+        self._fixed.add(id(symbol))
+        self._scopes[-1][symbol.name] = symbol
+
+    def assign_variable(self, c: ExpressionChecker, symbol: typed.VarSymbol, value: typed.Expr, span: Span) -> bool:
+        """Widens a variable for an assignment; False after a diagnostic."""
+        if isinstance(value.type, t.Unknown):
+            return False
+        fixed = id(symbol) in self._fixed
+        joined = value.type if isinstance(symbol.type, t.Unknown) else join_expr(symbol.type, value)
+        if joined is None or (fixed and joined != symbol.type):
+            c.error(
+                span,
+                f"Type mismatch for ${symbol.name}: trying to assign value of type '{value.type}' "
+                f"when variable already has a type '{symbol.type}'",
+            )
+            return False
+        if joined != symbol.type:
+            symbol.type = joined
+            self.learnt.variables[self._keys[id(symbol)]] = joined
+            self.learnt.changed = True
+        return True
+
+    # --- maps -------------------------------------------------------------------------------------
+
+    def map(self, node: ast.Map) -> typed.MapSymbol:
+        symbol = self.learnt.maps.get(node.name)
+        if symbol is None:
+            symbol = self.learnt.maps[node.name] = typed.MapSymbol(node.name, node.span)
+            self.learnt.changed = True
+        symbol.used = True
+        return symbol
+
+    def use_keyed(self, symbol: typed.MapSymbol, keyed: bool, span: Span, diagnostics: Diagnostics) -> bool:
+        """Notes that a map is used with or without keys; False after a diagnostic when it was used the other way."""
+        if symbol.keyed is None:
+            symbol.keyed = keyed
+            self.learnt.changed = True
+        if symbol.keyed != keyed:
+            if keyed:
+                message = f"@{symbol.name} used as a map with an explicit key (non-scalar map), previously used without"
+            else:
+                message = f"@{symbol.name} used as a map without an explicit key (scalar map), previously used with one"
+            diagnostics.error(span, message, "give one of them another name")
+            return False
+        return True
+
+    def assign_map(self, c: ExpressionChecker, symbol: typed.MapSymbol, value: typed.Expr, span: Span) -> bool:
+        """Widens a map's value for an assignment; False after a diagnostic."""
+        if isinstance(value.type, t.Unknown):
+            return False
+        symbol.writers.add(c.ordinal)
+        joined = value.type if isinstance(symbol.value, t.Unknown) else join_expr(symbol.value, value)
+        if joined is None:
+            c.error(
+                span,
+                f"Type mismatch for @{symbol.name}: trying to assign value of type '{value.type}' "
+                f"when map already has a type '{symbol.value}'",
+            )
+            return False
+        if joined != symbol.value:
+            symbol.value = joined
+            self.learnt.changed = True
+        return True

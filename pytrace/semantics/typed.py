@@ -1,0 +1,371 @@
+"""The typed script: what semantics hands to codegen.
+
+Every expression has its final type, every name is resolved to a symbol, every conversion is written out,
+macros and compile-time branches are gone. Codegen never looks anything up and never decides about types.
+
+Memory of the traced system (`Memory`) is kept apart from values that the program holds: the first is read with
+probe reads (or directly, where the verifier knows the pointer) when it is needed, the second is just there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pytrace import types as t
+from pytrace.diagnostics import Span
+from pytrace.probes.base import Context, Load, Point
+
+
+@dataclass(eq=False)
+class VarSymbol:
+    """A scratch variable. `captured` is set when a loop body that becomes a callback uses it."""
+
+    name: str
+    type: t.Type
+    captured: bool = False
+
+
+@dataclass(eq=False)
+class MapSymbol:
+    """A map of the script while its types are inferred. `key` is None for a scalar map. `probes` are the ordinals
+    of the probes that write it: more than one means that updates must be atomic."""
+
+    name: str
+    span: Span
+    key: t.Type | None = None
+    value: t.Type = t.UNKNOWN
+    keyed: bool | None = None
+    kind: str = ""
+    max_entries: int | None = None
+    writers: set[int] = field(default_factory=set)
+    used: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    span: Span = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expr(Node):
+    type: t.Type
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Const(Expr):
+    """An integer, bool, enum or pointer known now. `literal` is set while its type may still be chosen freely
+    (an integer literal adapts to what it is used with)."""
+
+    value: int
+    literal: bool = False
+
+
+@dataclass(frozen=True)
+class Str(Expr):
+    """A string known now; its type has room for the NUL."""
+
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Var(Expr):
+    symbol: VarSymbol
+
+
+@dataclass(frozen=True)
+class MapGet(Expr):
+    """The value of a map at a key (None: scalar), or zero where there is none. An aggregation reads as an integer."""
+
+    map: MapSymbol
+    key: Expr | None
+
+
+@dataclass(frozen=True)
+class MapRef(Expr):
+    """A whole map as an argument of a function."""
+
+    map: MapSymbol
+
+
+@dataclass(frozen=True)
+class ContextLoad(Expr):
+    """A value read from the probe's context."""
+
+    load: Load
+
+
+@dataclass(frozen=True)
+class ContextPointer(Expr):
+    """The context itself, as a pointer."""
+
+
+@dataclass(frozen=True)
+class Memory(Expr):
+    """What stands at `address` (an integer or pointer value) in the traced system: an lvalue that is read when needed.
+    `bits` are the bit offset and size of a bitfield."""
+
+    address: Expr
+    space: Literal["kernel", "user"]
+    bits: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class AddressOf(Expr):
+    """The address of a variable or map value in the program's own memory."""
+
+    target: Expr
+
+
+@dataclass(frozen=True)
+class Part(Expr):
+    """`type` at byte `offset` of an aggregate that the program holds."""
+
+    object: Expr
+    offset: int
+    bits: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Element(Expr):
+    """`object[index]` of an array or string that the program holds; out of bounds reads as zero."""
+
+    object: Expr
+    index: Expr
+
+
+@dataclass(frozen=True)
+class Unary(Expr):
+    """`-`, `~` or `!` on a word."""
+
+    op: Literal["-", "~", "!"]
+    operand: Expr
+
+
+@dataclass(frozen=True)
+class Binary(Expr):
+    """Arithmetic, bit and comparison operators on words; signedness is that of the operands' (equal) type."""
+
+    op: str
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True)
+class Logical(Expr):
+    op: Literal["&&", "||"]
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True)
+class Compare(Expr):
+    """Equality of two strings, arrays or tuples that the program holds. For strings up to the NUL; `limit` is
+    the number of bytes to look at (strncmp)."""
+
+    op: Literal["==", "!="]
+    left: Expr
+    right: Expr
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Ternary(Expr):
+    condition: Expr
+    then: Expr
+    otherwise: Expr
+
+
+@dataclass(frozen=True)
+class Convert(Expr):
+    """The operand as another type of the same family: integer width, to bool, string capacity, tuple by element."""
+
+    operand: Expr
+
+
+@dataclass(frozen=True)
+class Reinterpret(Expr):
+    """The operand's bytes as another type of the same size: integer ↔ array."""
+
+    operand: Expr
+
+
+@dataclass(frozen=True)
+class TupleExpr(Expr):
+    """A tuple or record being made."""
+
+    elements: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Increment(Expr):
+    """`++`/`--` by `step` (negative for `--`; pointers step by their target's size)."""
+
+    target: Var | MapGet
+    step: int
+    prefix: bool
+
+
+@dataclass(frozen=True)
+class Call(Expr):
+    """A function of the registry. `data` is what its `check` worked out for its `lower`."""
+
+    name: str
+    args: tuple[Expr, ...]
+    data: Any = None
+
+
+@dataclass(frozen=True)
+class SubprogramCall(Expr):
+    subprogram: SubprogramSymbol
+    args: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class BlockExpr(Expr):
+    body: tuple[Stmt, ...]
+    value: Expr
+
+
+# --- statements -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExprStmt(Node):
+    value: Expr
+
+
+@dataclass(frozen=True)
+class AssignVar(Node):
+    symbol: VarSymbol
+    value: Expr
+
+
+@dataclass(frozen=True)
+class DeclareVar(Node):
+    """`let $x`: zero again each time control comes here."""
+
+    symbol: VarSymbol
+
+
+@dataclass(frozen=True)
+class AssignMap(Node):
+    """`@m[key] = value`. With `op`, a compound assignment (`+` can be done by an atomic add)."""
+
+    map: MapSymbol
+    key: Expr | None
+    value: Expr
+    op: str | None = None
+
+
+@dataclass(frozen=True)
+class Aggregate(Node):
+    """`@m[key] = count()` and its kin: `map.value` says which."""
+
+    map: MapSymbol
+    key: Expr | None
+    args: tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Block(Node):
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True)
+class If(Node):
+    condition: Expr
+    then: Block
+    otherwise: Block | None
+
+
+@dataclass(frozen=True)
+class ForMap(Node):
+    """`variable` is a (key, value) tuple."""
+
+    variable: VarSymbol
+    map: MapSymbol
+    body: Block
+
+
+@dataclass(frozen=True)
+class ForRange(Node):
+    variable: VarSymbol
+    start: Expr
+    end: Expr
+    body: Block
+
+
+@dataclass(frozen=True)
+class While(Node):
+    condition: Expr
+    body: Block
+
+
+@dataclass(frozen=True)
+class Unroll(Node):
+    count: int
+    body: Block
+
+
+@dataclass(frozen=True)
+class Jump(Node):
+    kind: Literal["break", "continue"]
+
+
+@dataclass(frozen=True)
+class Return(Node):
+    value: Expr | None
+
+
+Stmt = (
+    ExprStmt
+    | AssignVar
+    | DeclareVar
+    | AssignMap
+    | Aggregate
+    | Block
+    | If
+    | ForMap
+    | ForRange
+    | While
+    | Unroll
+    | Jump
+    | Return
+)
+
+
+# --- the whole ----------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class SubprogramSymbol:
+    """A `fn`. `body` is None until it was checked."""
+
+    name: str
+    params: tuple[VarSymbol, ...]
+    returns: t.Type
+    span: Span
+    body: Block | None = None
+
+
+@dataclass(frozen=True)
+class Probe(Node):
+    """Points that share one context and so one body. `uses_probe`: the body asks which point it is."""
+
+    points: tuple[Point, ...]
+    context: Context
+    predicate: Expr | None
+    body: Block
+    ordinal: int
+    uses_probe: bool = False
+
+
+@dataclass(frozen=True)
+class Script:
+    probes: tuple[Probe, ...]
+    maps: tuple[MapSymbol, ...]
+    subprograms: tuple[SubprogramSymbol, ...]

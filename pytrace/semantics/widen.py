@@ -1,0 +1,120 @@
+"""The rules by which types meet: what holds both of two values, and how a value becomes another type.
+
+`join` answers "which type has room for both", for maps and variables that are assigned several times, for the
+arms of a ternary and for both sides of a comparison. `convert` makes the conversion a node of the tree.
+"""
+
+from __future__ import annotations
+
+from pytrace import types as t
+from pytrace.semantics import typed
+
+_BITS = (8, 16, 32, 64)
+
+
+def literal_type(value: int) -> t.Int:
+    """The smallest signed type of an integer literal; uint64 for what only that can hold."""
+    for bits in _BITS:
+        if -(1 << (bits - 1)) <= value < 1 << (bits - 1):
+            return t.Int(bits, True)  # type: ignore[arg-type]  # one of the four
+    return t.UINT64
+
+
+def join_ints(a: t.Int, b: t.Int) -> t.Int:
+    """Same sign: the wider. Otherwise the smallest signed type that holds both, at most int64."""
+    if a.signed == b.signed:
+        return a if a.bits >= b.bits else b
+    signed, unsigned = (a, b) if a.signed else (b, a)
+    if signed.bits > unsigned.bits:
+        return signed
+    return t.Int(min(64, unsigned.bits * 2), True)  # type: ignore[arg-type]  # a power of two up to 64
+
+
+def join(a: t.Type, b: t.Type) -> t.Type | None:
+    """The type that holds values of both, or None where there is none."""
+    if a == b or isinstance(b, t.Unknown):
+        return a
+    if isinstance(a, t.Unknown):
+        return b
+    match a, b:
+        case t.Int(), t.Int():
+            return join_ints(a, b)
+        case t.String(), t.String():
+            return a if a.capacity >= b.capacity else b
+        case t.Buffer(), t.Buffer():
+            return a if a.capacity >= b.capacity else b
+        case t.Pointer(), t.Pointer():
+            return _join_pointers(a, b)
+        case t.Pointer(), t.Int():
+            return a
+        case t.Int(), t.Pointer():
+            return b
+        case t.Tuple(), t.Tuple() if len(a.elements) == len(b.elements):
+            parts = [join(x, y) for x, y in zip(a.elements, b.elements, strict=True)]
+            return None if None in parts else t.Tuple(tuple(p for p in parts if p is not None))
+        case t.Record(), t.Record() if [n for n, _ in a.fields] == [n for n, _ in b.fields]:
+            joined = [(n, join(x, y)) for (n, x), (_, y) in zip(a.fields, b.fields, strict=True)]
+            if any(y is None for _, y in joined):
+                return None
+            return t.Record(tuple((n, y) for n, y in joined if y is not None))
+        case ((t.Count() | t.Sum() | t.Min() | t.Max() | t.Avg() | t.Stats()), _) if type(a) is type(b):
+            return a if getattr(a, "signed", True) else b
+        case (t.Enum(), t.Int()) | (t.Int(), t.Enum()):
+            enum, number = (a, b) if isinstance(a, t.Enum) else (b, a)
+            return join_ints(t.Int(enum.bits, enum.signed), number)  # type: ignore[arg-type, attr-defined]
+        case (t.Bool(), t.Int()) | (t.Int(), t.Bool()):
+            return a if isinstance(a, t.Int) else b
+        case t.Stack(), t.Stack() if a.kind == b.kind and a.mode == b.mode:
+            return None
+    return None
+
+
+def _join_pointers(a: t.Pointer, b: t.Pointer) -> t.Pointer:
+    if a.to == b.to:
+        return t.Pointer(a.to, a.space or b.space)
+    if isinstance(a.to, t.Void):
+        return b
+    return a
+
+
+def join_expr(a: t.Type, value: typed.Expr) -> t.Type | None:
+    """Like `join(a, value.type)`, but an integer literal adapts to an unsigned type that can hold it."""
+    if isinstance(value, typed.Const) and value.literal and isinstance(a, t.Int) and not a.signed:
+        for bits in _BITS:
+            if bits >= a.bits and 0 <= value.value < 1 << bits:
+                return t.Int(bits, False)  # type: ignore[arg-type]  # one of the four
+    if isinstance(value, typed.TupleExpr) and isinstance(a, t.Tuple) and isinstance(value.type, t.Tuple):
+        if len(a.elements) != len(value.elements):
+            return None
+        parts = [join_expr(x, e) for x, e in zip(a.elements, value.elements, strict=True)]
+        return None if None in parts else t.Tuple(tuple(p for p in parts if p is not None))
+    return join(a, value.type)
+
+
+def convertible(value: typed.Expr, to: t.Type) -> bool:
+    """Whether `convert` can do it without losing anything that the types promise."""
+    return join_expr(to, value) == to
+
+
+def convert(value: typed.Expr, to: t.Type) -> typed.Expr:
+    """`value` as type `to`, which must be what `join` gave or a cast allows."""
+    if value.type == to:
+        return value
+    if isinstance(value, typed.Const) and isinstance(to, t.Int | t.Bool | t.Enum | t.Pointer):
+        return typed.Const(value=wrap(value.value, to), type=to, span=value.span)
+    if isinstance(value, typed.TupleExpr) and isinstance(to, t.Tuple):
+        parts = tuple(convert(e, p) for e, p in zip(value.elements, to.elements, strict=True))
+        return typed.TupleExpr(parts, type=to, span=value.span)
+    if isinstance(value, typed.TupleExpr) and isinstance(to, t.Record):
+        parts = tuple(convert(e, p) for e, (_, p) in zip(value.elements, to.fields, strict=True))
+        return typed.TupleExpr(parts, type=to, span=value.span)
+    return typed.Convert(value, type=to, span=value.span)
+
+
+def wrap(value: int, to: t.Type) -> int:
+    """The value that an integer has in a type: two's complement, or 0/1 for bool."""
+    if isinstance(to, t.Bool):
+        return int(value != 0)
+    bits, signed = (to.bits, to.signed) if isinstance(to, t.Int | t.Enum) else (64, False)
+    value &= (1 << bits) - 1
+    return value - (1 << bits) if signed and value >> (bits - 1) else value

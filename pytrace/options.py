@@ -1,0 +1,40 @@
+"""What compiling a script depends on besides its text, its parameters and the kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["trace", "test", "bench"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The caller's choices; each is a command line option of the same meaning.
+
+    pid           trace only this process (0: every one)                                   -p
+    cpid          the process of the command, which waits until all is attached (0: none)  -c
+    unsafe        allow functions that change what they observe                            --unsafe
+    mode          which probes run: all but test and bench, only test, only bench          --test --bench
+    probe_filter  a regular expression; probes whose names it does not match are left out  --probe-filter
+    helper_errors report kernel helpers and probe reads that fail                          -k
+    timestamps    every event carries the time it was raised at
+    include_dirs  where `#include` and `import` look after the script's own directory      -I
+    includes      C files included before the script's first line                          --include
+    debug_dirs    where separate debug info is looked for                                  --debuginfo
+    no_features   names of kernel features to do without                                   --no-feature
+    config        settings (`semantics.config.KEYS`) that win over script and environment
+    """
+
+    pid: int = 0
+    cpid: int = 0
+    unsafe: bool = False
+    mode: Mode = "trace"
+    probe_filter: str = ""
+    helper_errors: bool = False
+    timestamps: bool = False
+    include_dirs: tuple[str, ...] = ()
+    includes: tuple[str, ...] = ()
+    debug_dirs: tuple[str, ...] = ()
+    no_features: frozenset[str] = frozenset()
+    config: tuple[tuple[str, str | int | bool], ...] = ()

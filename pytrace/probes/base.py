@@ -24,7 +24,8 @@ Space = Literal["kernel", "user"]
 
 @dataclass(frozen=True)
 class CtxLoad:
-    """Load at a byte offset of the context, which the verifier allows directly."""
+    """Load at a byte offset of the context, which the verifier allows directly. Where the context is an array of
+    u64 words (raw tracepoint, tp_btf, fentry) a narrower type is the low bytes of its word."""
 
     offset: int
 
@@ -110,6 +111,7 @@ class Context:
     regs        whether the context is a pt_regs, as `reg()` needs
     btf         loads through args' pointers need no bpf_probe_read (tp_btf, fentry, iter)
     returns     what the program returns to the kernel
+    stack_skip  how many innermost frames of a kernel stack are the tracer's own and are to be left out
     """
 
     prog_type: int
@@ -125,13 +127,21 @@ class Context:
     attach_btf: str = ""
     attach_module: str = ""
     sleepable: bool = False
+    stack_skip: int = 0
 
 
 @dataclass(frozen=True)
 class SyscallGuard:
-    """The point fires only for this system call number (at a raw sys_enter/sys_exit tracepoint)."""
+    """The point fires only for this system call (at a raw sys_enter/sys_exit tracepoint): where the 32 bits that
+    `load` gives equal `number`, and the task is not in a system call of another ABI, whose numbers mean other calls.
+    That is so where the u32 at `compat_offset` bytes into `struct task_struct` (of `bpf_get_current_task_btf`) has
+    no bit of `compat_mask`; a mask of 0 means the machine has no such ABI. Points that differ in nothing but
+    `number` and arguments share one program, which dispatches on the number."""
 
     number: int
+    load: Load
+    compat_offset: int = 0
+    compat_mask: int = 0
 
 
 @dataclass(frozen=True)
@@ -165,11 +175,20 @@ class Target:
 
 
 class Provider(Protocol):
-    """One kind of probe; each file of this package has one as its `PROVIDER`."""
+    """One kind of probe; each file of this package has one as its `PROVIDER`. `listed` says whether a search over
+    all probes includes it."""
 
-    name: str
-    aliases: tuple[str, ...]
-    doc: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+
+    @property
+    def doc(self) -> str: ...
+
+    @property
+    def listed(self) -> bool: ...
 
     def expand(self, rest: str, target: Target) -> list[Point]:
         """The points that the text after `name:` names, wildcards included. Raises `ProbeError`."""

@@ -249,6 +249,6 @@ def lower_event(event: EventSpec, timestamps: bool) -> LoweredEvent | None:
     if bound > MAX_TEXT:
         return None
     refuse = "refuse:\n  ret ptr null\n" if "text" in writer.uses else ""
-    body = "\n".join(writer.lines)
-    ir = f"define internal fastcc ptr @event{event.id}(ptr %r, ptr %o, ptr %s) #0 {{\n{body}\n  ret ptr {writer.out}\n{refuse}}}\n"
+    head = f"define internal fastcc ptr @event{event.id}(ptr %r, ptr %o, ptr %s) #0 {{"
+    ir = "\n".join([head, *writer.lines, f"  ret ptr {writer.out}", f"{refuse}}}\n"])
     return LoweredEvent(ir, bound, base + args.size, frozenset(writer.uses))

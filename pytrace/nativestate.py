@@ -57,6 +57,6 @@ class Word(enum.IntEnum):
     LENGTH = 13
     """out: its length"""
     TRAILER = 14
-    """in: up to 8 bytes that follow a string without a NUL (one that was cut)"""
+    """in: up to 8 bytes of text that follow a string without a NUL (one that was cut)"""
     TRAILER_SIZE = 15
-    """in: how many"""
+    """in: how many; above 8, records with such strings are handed over"""

@@ -187,12 +187,15 @@ cut:
   %trailer = load i64, ptr %trailer_at
   %size_at = getelementptr i64, ptr %s, i64 {TRAILER_SIZE}
   %size = load i64, ptr %size_at
+  %long = icmp ugt i64 %size, 8
+  br i1 %long, label %bad, label %trail
+trail:
   %after = getelementptr i8, ptr %o, i64 %cap
   store i64 %trailer, ptr %after, align 1
   %ncut = add i64 %cap, %size
   br label %check
 check:
-  %n = phi i64 [ %n1, %found ], [ %j, %byte_load ], [ %ncut, %cut ]
+  %n = phi i64 [ %n1, %found ], [ %j, %byte_load ], [ %ncut, %trail ]
   %end = getelementptr i8, ptr %o, i64 %n
   %tty_at = getelementptr i64, ptr %s, i64 {TTY}
   %tty = load i64, ptr %tty_at

@@ -13,13 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytrace.codegen.user_ir import SLACK
+from pytrace.codegen.user_writer import LOWER, UPPER, Writer
 from pytrace.format import Conversion
 from pytrace.nativestate import MAX_TEXT
 from pytrace.program import EventSpec
 from pytrace.types import Bool, Enum, Int, Pointer, Record, String, Tuple, Type
-
-_LOWER = 39  # from '0' + 10 to 'a'
-_UPPER = 7  # from '0' + 10 to 'A'
 
 
 class NotNative(Exception):
@@ -36,119 +34,8 @@ class LoweredEvent:
     writers: frozenset[str]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    width: int = 0
-    fill: str = " "
-    left: bool = False
-
-
-class _Writer:
-    """Emits IR, keeping the name of the current output position in `out` and the bound of what was written."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.out = "%o"
-        self.bound = 0
-        self.uses: set[str] = set()
-        self._names = 0
-
-    def name(self) -> str:
-        self._names += 1
-        return f"%v{self._names}"
-
-    def emit(self, instruction: str) -> str:
-        name = self.name()
-        self.lines.append(f"  {name} = {instruction}")
-        return name
-
-    def literal(self, text: bytes) -> None:
-        for size in (8, 4, 2, 1):
-            while len(text) >= size:
-                chunk, text = text[:size], text[size:]
-                self.lines.append(f"  store i{size * 8} {int.from_bytes(chunk, 'little')}, ptr {self.out}, align 1")
-                self.skip(size)
-
-    def skip(self, size: int) -> None:
-        self.out = self.emit(f"getelementptr i8, ptr {self.out}, i64 {size}")
-        self.bound += size
-
-    def load(self, offset: int, bits: int) -> str:
-        at = self.emit(f"getelementptr i8, ptr %r, i64 {offset}")
-        return self.emit(f"load i{bits}, ptr {at}, align {bits // 8}")
-
-    def word(self, offset: int, t: Type) -> str:
-        """Loads a number and widens it to i64 as its type says."""
-        if isinstance(t, Bool):
-            value = self.load(offset, 8)
-            return self.emit(f"zext i1 {self.emit(f'icmp ne i8 {value}, 0')} to i64")
-        if isinstance(t, Int | Enum):
-            value = self.load(offset, t.bits)
-            return value if t.bits == 64 else self.emit(f"{'sext' if t.signed else 'zext'} i{t.bits} {value} to i64")
-        return self.load(offset, 64)
-
-    def cut(self, value: str, bits: int, signed: bool) -> str:
-        """The lowest `bits` of an i64, widened again."""
-        if bits == 64:
-            return value
-        small = self.emit(f"trunc i64 {value} to i{bits}")
-        return self.emit(f"{'sext' if signed else 'zext'} i{bits} {small} to i64")
-
-    def optional(self, condition: str, text: bytes) -> None:
-        """Writes `text` (at most 8 bytes) if the i1 `condition` holds."""
-        number = int.from_bytes(text, "little")
-        self.lines.append(f"  store i{len(text) * 8} {number}, ptr {self.out}, align 1")
-        step = self.emit(f"select i1 {condition}, i64 {len(text)}, i64 0")
-        self.out = self.emit(f"getelementptr i8, ptr {self.out}, i64 {step}")
-        self.bound += len(text)
-
-    def call(self, writer: str, arguments: str) -> None:
-        self.uses.add(writer)
-        self.out = self.emit(f"call fastcc ptr @{writer}({arguments})")
-
-    def unsigned(self, value: str) -> None:
-        self.call("dec", f"ptr {self.out}, i64 {value}")
-        self.bound += 20
-
-    def signed(self, value: str, plus: bool = False) -> None:
-        negative = self.emit(f"icmp slt i64 {value}, 0")
-        if plus:
-            sign = self.emit(f"select i1 {negative}, i8 45, i8 43")
-            self.lines.append(f"  store i8 {sign}, ptr {self.out}")
-            self.skip(1)
-        else:
-            self.optional(negative, b"-")
-        minus = self.emit(f"sub i64 0, {value}")
-        self.unsigned(self.emit(f"select i1 {negative}, i64 {minus}, i64 {value}"))
-
-    def radix(self, value: str, shift: int, letter: int = _LOWER) -> None:
-        self.call("radix", f"ptr {self.out}, i64 {value}, i64 {shift}, i64 {48 + letter}")
-        self.bound += 22
-
-    def boolean(self, value: str) -> None:
-        true = self.emit(f"icmp ne i64 {value}, 0")
-        words = (int.from_bytes(w.ljust(8, b"\0"), "little") for w in (b"true", b"false"))
-        word = self.emit("select i1 {}, i64 {}, i64 {}".format(true, *words))
-        self.lines.append(f"  store i64 {word}, ptr {self.out}, align 1")
-        size = self.emit(f"select i1 {true}, i64 4, i64 5")
-        self.out = self.emit(f"getelementptr i8, ptr {self.out}, i64 {size}")
-        self.bound += 5
-
-    def string(self, offset: int, capacity: int) -> None:
-        at = self.emit(f"getelementptr i8, ptr %r, i64 {offset}")
-        self.call("text", f"ptr {self.out}, ptr {at}, i64 {capacity}, ptr %s")
-        refused = self.emit(f"icmp eq ptr {self.out}, null")
-        label = f"on{self._names}"
-        self.lines += [f"  br i1 {refused}, label %refuse, label %{label}", f"{label}:"]
-        self.bound += capacity + 8  # and a trailer
-
-    def pad(self, start: str, layout: _Layout) -> None:
-        if layout.width:
-            fill, left = ord(layout.fill), int(layout.left)
-            self.call("pad", f"ptr {start}, ptr {self.out}, i64 {layout.width}, i8 {fill}, i1 {left}")
-            self.bound += layout.width
-
-    # --- values -------------------------------------------------------------------------------
+class _Text(Writer):
+    """What a value of each type, and each conversion of printf, makes."""
 
     def value(self, offset: int, t: Type) -> None:
         """As `print` and `%s` show it."""
@@ -187,9 +74,6 @@ class _Writer:
 
     def converted(self, offset: int, t: Type, c: Conversion) -> None:
         """As a conversion of printf shows it."""
-        layout = _Layout(c.width or 0, "0" if "0" in c.flags else " ", "-" in c.flags)
-        if layout.width > MAX_TEXT:
-            raise NotNative
         start = self.out
         if c.verb == "s":
             if "+" in c.flags or "#" in c.flags:
@@ -199,7 +83,7 @@ class _Writer:
             self.number(self.word(offset, t), c)
         else:
             raise NotNative
-        self.pad(start, layout)
+        self.pad(start, c.width or 0, b"0" if "0" in c.flags else b" ", "-" in c.flags)
 
     def number(self, value: str, c: Conversion) -> None:
         bits = {"": 32, "hh": 8, "h": 16}.get(c.length, 64)
@@ -213,7 +97,7 @@ class _Writer:
                 if "#" in c.flags:
                     prefix = {"x": b"0x", "X": b"0X", "o": b"0"}[c.verb]
                     self.optional(self.emit(f"icmp ne i64 {value}, 0"), prefix)
-                self.radix(value, 3 if c.verb == "o" else 4, _UPPER if c.verb == "X" else _LOWER)
+                self.radix(value, 3 if c.verb == "o" else 4, UPPER if c.verb == "X" else LOWER)
             case "p":
                 self.optional(self.emit(f"icmp ne i64 {value}, 0"), b"0x")
                 self.radix(value, 4)
@@ -228,7 +112,7 @@ def lower_event(event: EventSpec, timestamps: bool) -> LoweredEvent | None:
     """None: every record of this event is for Python."""
     args = Tuple(event.args)
     base = 16 if timestamps else 8
-    writer = _Writer()
+    writer = _Text()
     try:
         if event.action == "printf" and event.format is not None:
             arguments = iter(zip(args.offsets, event.args, strict=True))

@@ -87,8 +87,9 @@ class Drain:
 
     `write` gets text in pieces of at most 256 KiB; the view is valid during the call only. `handle` gets each record
     that is not native (its bytes without the ring's header, valid during the call only), after all text before it has
-    been written; if it returns True, draining stops behind that record. `trailer` (at most 8 bytes) marks cut
-    strings. With `tty`, records whose strings have control or non-ASCII bytes go to `handle`, too.
+    been written; if it returns True, draining stops behind that record. `trailer` marks cut strings; if it is longer
+    than 8 bytes, their records go to `handle`. With `tty`, records whose strings have control or non-ASCII bytes go to
+    `handle`, too.
 
     One thread at a time may be in `drain`; the GIL is released in native code.
     """
@@ -104,8 +105,6 @@ class Drain:
         tty: bool = False,
         trailer: bytes = b"..",
     ) -> None:
-        if len(trailer) > 8:
-            raise ValueError("a trailer has at most 8 bytes")
         self._code, self._write, self._handle = code, write, handle
         self._out = bytearray(_OUT_SIZE)
         self._text = memoryview(self._out)
@@ -120,7 +119,7 @@ class Drain:
         state[Word.COUNTS] = _address(self._counts)
         state[Word.TTY] = tty
         state[Word.POSITION] = _ffi.cast("uint64_t *", ring.consumer)[0]
-        state[Word.TRAILER], state[Word.TRAILER_SIZE] = int.from_bytes(trailer, "little"), len(trailer)
+        state[Word.TRAILER], state[Word.TRAILER_SIZE] = int.from_bytes(trailer[:8], "little"), len(trailer)
 
     def drain(self) -> bool:
         """Takes what is in the ring when it is called, so that it ends even while events keep coming; see `pending`.

@@ -299,3 +299,15 @@ def test_mapping_code_needs_no_compiler() -> None:
     script = "import sys, pytrace.runtime.native; print(*{'llvmlite', 'lark', 'pycparser'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+@pytest.mark.parametrize("trailer", [b"", b"..", b"12345678", b"123456789"])
+def test_cut_strings(code: HostCode, memory_ring: Any, trailer: bytes) -> None:
+    ring = memory_ring(4096)
+    ring.put(text(b"twelve bytes"))
+    run = Run(code, ring, trailer=trailer)
+    run.drain.drain()
+    if len(trailer) <= 8:
+        assert run.seen == [("text", b"twelve bytes" + trailer + b"\n")]
+    else:
+        assert run.seen == [("record", text(b"twelve bytes"))]

@@ -148,5 +148,4 @@ def list_probes(pattern: str, target: Target) -> Iterator[str]:
 
 def describe(name: str, target: Target) -> list[str]:
     """The lines `type name` that `-lv` shows below a full probe name; empty where a probe has no arguments."""
-    kind, _, rest = name.partition(":")
-    return provider(kind).describe(rest, target)
+    return provider(name.partition(":")[0]).describe(name, target)

@@ -76,6 +76,9 @@ def declare(btf: Btf, id: int) -> str:
     name, kind = btf.owner(id).text(record[0]), info_kind(record[1])
     match kind:
         case k.PTR:
+            target = btf.owner(record[2]).record(record[2]) if record[2] else [0, 0, 0]
+            if info_kind(target[1]) == k.FUNC_PROTO:
+                return declare(btf, record[2]).replace(" (", " (*)(", 1)
             inner = declare(btf, record[2])
             return f"{inner}*" if inner.endswith("*") else f"{inner} *"
         case k.CONST | k.VOLATILE | k.RESTRICT:
@@ -101,3 +104,8 @@ def parameters(btf: Btf, proto: int, names: list[str]) -> list[str]:
     """`type name` of the last `len(names)` parameters of a function prototype."""
     types = btf.owner(proto).record(proto)[4::2]
     return [f"{declare(btf, t)} {n}" for t, n in zip(types[len(types) - len(names) :], names, strict=True)]
+
+
+def result(btf: Btf, proto: int) -> str:
+    """What a function prototype returns, as C writes it."""
+    return declare(btf, btf.owner(proto).record(proto)[2])

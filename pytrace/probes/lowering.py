@@ -27,6 +27,7 @@ from pytrace.probes.base import Arg, Context, CtxLoad, Load, Point, RegsLoad, Sy
 from pytrace.probes.regs import MACHINES, Machine
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.program import (
+    Attach,
     Iter,
     Kprobe,
     KprobeMulti,
@@ -123,14 +124,17 @@ def _guard(event: str, number: int, machine: Machine, kernel: Kernel) -> Syscall
 
 def refine(point: Point, uses: frozenset[str], target: Target) -> Point:
     """The same point by its cheapest attachment, given what the program uses of its context: names among `args`, `ctx`,
-    `argN`, `retval`, `reg`, `kstack`, `ustack`, `func`, `override`. Types do not change by it, only loads do."""
+    `arg0` …, `retval`, `reg`, `kstack`, `ustack`, `func`, `override`. Types do not change by it, only loads do."""
+    indices = [int(u[3:]) for u in uses if u.startswith("arg") and u[3:].isdigit()]
     match point.attach:
         case PerfTracepoint(_, event) if not uses & {"args", "ctx"}:
             return _raw_tracepoint(point, event, target)
         case Kprobe(function, 0, 0, returns) if function and not uses & {"reg", "ctx", "override", "kstack", "ustack"}:
             from pytrace.probes.fentry import instead_of_kprobe
 
-            return instead_of_kprobe(point, function, returns, target) or point
+            lowered = instead_of_kprobe(point, function, returns, target)
+            if lowered is not None and max(indices, default=-1) < len(lowered.context.positional):
+                return lowered
     return point
 
 
@@ -150,6 +154,43 @@ def _raw_tracepoint(point: Point, event: str, target: Target) -> Point:
         stack_skip=_RAW_STACK_SKIP,
     )
     return replace(point, attach=RawTracepoint(event), context=context)
+
+
+# --- many points, one link ---------------------------------------------------------------------
+
+
+def merge(points: Sequence[Point], cookies: Sequence[int]) -> tuple[Attach, ...]:
+    """The attachments of the points that share one program: kprobe.multi and uprobe.multi ones become one link for
+    all functions (all places in a file), whose cookies say which point fired; other equal ones are kept once."""
+    merged: dict[object, Attach] = {}
+    for point, cookie in zip(points, cookies, strict=True):
+        attach = point.attach
+        match attach:
+            case KprobeMulti(returns=returns, session=session):
+                key: object = (KprobeMulti, returns, session)
+                if isinstance(before := merged.get(key), KprobeMulti):
+                    attach = replace(
+                        before,
+                        functions=before.functions + attach.functions,
+                        cookies=(*before.cookies, cookie),
+                    )
+                else:
+                    attach = replace(attach, cookies=(cookie,))
+            case UprobeMulti(path=path, returns=returns, session=session):
+                key = (UprobeMulti, path, returns, session)
+                if isinstance(before := merged.get(key), UprobeMulti):
+                    attach = replace(
+                        before,
+                        offsets=before.offsets + attach.offsets,
+                        ref_ctr_offsets=before.ref_ctr_offsets + attach.ref_ctr_offsets,
+                        cookies=(*before.cookies, *(cookie for _ in attach.offsets)),
+                    )
+                else:
+                    attach = replace(attach, cookies=tuple(cookie for _ in attach.offsets))
+            case _:
+                key = attach
+        merged[key] = attach
+    return tuple(merged.values())
 
 
 # --- what was decided, in words --------------------------------------------------------------------
@@ -180,14 +221,14 @@ def _way(point: Point) -> str:
             return f"perf event on {'one CPU' if one else 'every CPU'}"
         case Kprobe(returns=returns):
             return f"perf {'kretprobe' if returns else 'kprobe'} each"
-        case KprobeMulti(functions=functions, returns=returns, session=session):
+        case KprobeMulti(returns=returns, session=session):
             kind = "kprobe.session" if session else "kretprobe.multi" if returns else "kprobe.multi"
-            return f"one {kind} link for {len(functions)} functions"
+            return f"one {kind} link"
         case Uprobe(path=path, returns=returns):
             return f"perf {'uretprobe' if returns else 'uprobe'} in {path}"
-        case UprobeMulti(path=path, offsets=offsets, returns=returns, session=session):
+        case UprobeMulti(path=path, returns=returns, session=session):
             kind = "uprobe.session" if session else "uretprobe.multi" if returns else "uprobe.multi"
-            return f"one {kind} link for {len(offsets)} places in {path}"
+            return f"one {kind} link in {path}"
         case Tracing():
             leave = context.expected_attach_type == AttachType.TRACE_FEXIT
             return f"{'fexit' if leave else 'fentry'} trampoline each"

@@ -2,9 +2,9 @@
 
     rawtracepoint:EVENT   rawtracepoint:vmlinux:EVENT   rawtracepoint:MODULE:EVENT     wildcards in both
 
-`args.NAME` are the parameters of the tracepoint's prototype with their kernel types (BTF `btf_trace_EVENT`), `argN` the
-same as plain numbers. Attaches as a BTF tracepoint (tp_btf, 5.5+), whose pointers can be followed without a helper;
-without tp_btf as a raw tracepoint.
+`args.NAME` are the parameters of the tracepoint's prototype with their kernel types (BTF `btf_trace_EVENT`), `argN`
+the same as plain numbers. Attaches as a BTF tracepoint (tp_btf, 5.5+), whose pointers can be followed without a
+helper; without tp_btf as a raw tracepoint.
 """
 
 from __future__ import annotations

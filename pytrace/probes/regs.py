@@ -1,8 +1,8 @@
 """Where registers stand: `struct pt_regs` and the calling conventions, for each machine, as data.
 
-Offsets are bytes into `struct pt_regs` as the kernel's uapi has it (`asm/ptrace.h`; it cannot change). `functions` are
-the registers of a function's first arguments, `syscall` those of a system call as the kernel saved them at its entry,
-`number` the system call's number there (an int), `stack_arguments` how many bytes above the stack pointer the
+Offsets are bytes into `struct pt_regs` as the kernel's uapi has it (`asm/ptrace.h`; it cannot change). `functions`
+are the registers of a function's first arguments, `syscall` those of a system call as the kernel saved them at its
+entry, `number` the system call's number there (an int), `stack_arguments` how many bytes above the stack pointer the
 first argument in memory stands at a function's entry.
 """
 

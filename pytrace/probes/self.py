@@ -2,8 +2,8 @@
 
     self:signal:SIGUSR1 { … }      the tracer received the signal (`SIG` may be left out)
 
-No arguments. Runs by BPF_PROG_TEST_RUN when the tracer sees the signal, so not within the signal's sender. Signals that
-end the tracer (SIGINT, SIGTERM, SIGKILL, SIGSTOP) or that it needs (SIGCHLD) cannot be used.
+No arguments. Runs by BPF_PROG_TEST_RUN when the tracer sees the signal, so not within the signal's sender. Signals
+that end the tracer (SIGINT, SIGTERM, SIGKILL, SIGSTOP) or that it needs (SIGCHLD) cannot be used.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     software:EVENT[:N]        the program runs once for every N events (each event has a default N)
 
 Events (short name, default N): alignment-faults 1, bpf-output 1, context-switches (cs) 1000, cpu-clock (cpu)
-1,000,000 ns, cpu-migrations 1, dummy 1, emulation-faults 1, major-faults 1, minor-faults 100, page-faults (faults) 100,
-task-clock 1,000,000 ns. No `args`; `reg()` reads the registers at the event.
+1,000,000 ns, cpu-migrations 1, dummy 1, emulation-faults 1, major-faults 1, minor-faults 100, page-faults (faults)
+100, task-clock 1,000,000 ns. No `args`; `reg()` reads the registers at the event.
 """
 
 from pytrace.probes.perfevents import Counting, Event

@@ -2,10 +2,10 @@
 
     tracepoint:CATEGORY:EVENT        wildcards in both: tracepoint:syscalls:sys_enter_*, tracepoint:*:*exec*
 
-`args.NAME` are the fields of the event's record (tracefs `events/CATEGORY/EVENT/format`), without the `common_*` ones.
-A `__data_loc`/`__rel_loc` field is a pointer to its data in the record: `str(args.filename)`. Arguments of system
-calls are as the caller passed them; their pointers point into user memory. `args.__syscall_nr` is the call's number.
-How they attach: `probes.lowering`.
+`args.NAME` are the fields of the event's record (tracefs `events/CATEGORY/EVENT/format`), without the `common_*`
+ones. A `__data_loc`/`__rel_loc` field is a pointer to its data in the record: `str(args.filename)`. Arguments of
+system calls are as the caller passed them; their pointers point into user memory. `args.__syscall_nr` is the call's
+number. How they attach: `probes.lowering`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,175 @@
+"""fentry — the entry of a kernel function by a BPF trampoline (5.5+), with typed arguments.
+
+    fentry:FUNCTION         fentry:MODULE:FUNCTION       wildcards in both
+    fentry:bpf:ID:PROGRAM                                the entry of a loaded BPF program
+
+`args.NAME` are the function's parameters with their kernel types; members behind pointers are read without a helper.
+The kernel needs BTF and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS. Probes on BPF programs have no `args`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pytrace.kernel.btf import Btf, Function
+from pytrace.kernel.glob import is_glob
+from pytrace.probes import ctext
+from pytrace.probes.base import Arg, Context, CtxAddress, CtxLoad, Load, Point, ProbeError, Target
+from pytrace.probes.denylist import REFUSED, denied, in_wildcard
+from pytrace.probes.kfunctions import VMLINUX, described, find, instead, no_match
+from pytrace.probes.lowering import has
+from pytrace.probes.text import arguments, integer
+from pytrace.probes.uapi import AttachType, ProgType
+from pytrace.program import Tracing
+from pytrace.types import UINT64, Array, Field, Struct, Type, Void
+
+# The trampoline passes what stands in registers; more needs newer kernels.
+_REGISTERS = 6
+
+
+def _layout(proto: Function) -> tuple[tuple[Arg, ...], int]:
+    """The arguments and the result's offset: an array of u64 words, of which a struct takes as many as it fills."""
+    args, at = [], 0
+    for name, type in proto.params:
+        inside = isinstance(type, Struct | Array)
+        load: Load = CtxAddress(at) if inside else CtxLoad(at)
+        args.append(Arg(name, type, load))
+        at += (max(type.size, 1) + 7) // 8 * 8
+    return tuple(args), at
+
+
+def context(module: str, proto: Function, provider: str, returns: bool) -> Context:
+    """What a program at the entry (with `returns`, the return) of a function sees."""
+    args, end = _layout(proto)
+    result: tuple[Type, Load] | None = None
+    shown = args
+    if returns and not isinstance(proto.returns, Void):
+        result = proto.returns, CtxLoad(end)
+        shown = (*args, Arg("retval", *result))
+    offsets = [a.load.offset if isinstance(a.load, CtxLoad | CtxAddress) else 0 for a in shown]
+    fields = tuple(Field(a.name, a.type, o) for a, o in zip(shown, offsets, strict=True))
+    return Context(
+        prog_type=ProgType.TRACING,
+        expected_attach_type=AttachType.TRACE_FEXIT if returns else AttachType.TRACE_FENTRY,
+        args=shown,
+        struct=Struct("struct", f"{provider}:{module}:{proto.name}_args", end + 8 * (len(shown) - len(args)), fields),
+        retval=result,
+        btf=True,
+        attach_btf=proto.name,
+        attach_module="" if module == VMLINUX else module,
+    )
+
+
+def possible(proto: Function) -> bool:
+    """Whether the kernel makes trampolines for functions of this prototype."""
+    return not proto.variadic and len(proto.params) <= 12 and proto.name not in REFUSED
+
+
+def instead_of_kprobe(point: Point, function: str, returns: bool, target: Target) -> Point | None:
+    """A kprobe's point as fentry (a kretprobe's as fexit): same name, same `argN` and `retval`; None where the kernel
+    or the function does not allow it."""
+    if not has(target.kernel, "fentry"):
+        return None
+    parts = point.name.split(":")
+    found = described(function, parts[1] if len(parts) == 3 else "", target.kernel)
+    if found is None:
+        return None
+    module, _, proto = found
+    words, end = _layout(proto)
+    if not possible(proto) or any(isinstance(a.load, CtxAddress) for a in words) or len(words) > _REGISTERS:
+        return None
+    lowered = replace(
+        context(module, proto, "fentry", returns),
+        args=None,
+        struct=None,
+        positional=() if returns else tuple(a.load for a in words),
+        retval=(UINT64, CtxLoad(end)) if returns and not isinstance(proto.returns, Void) else None,
+        btf=False,
+    )
+    if returns and lowered.retval is None:
+        return None
+    return replace(point, attach=Tracing(), context=lowered)
+
+
+@dataclass(frozen=True)
+class FentryProvider:
+    name: str
+    aliases: tuple[str, ...]
+    doc: str
+    returns: bool
+    listed: bool = True
+
+    def expand(self, rest: str, target: Target) -> list[Point]:
+        parts = arguments(self.name, rest, 1, 2, 3)
+        if parts[0] == "bpf" and len(parts) > 1:
+            return [self._bpf(parts[1:], rest)]
+        if len(parts) == 3:
+            raise ProbeError(f"{self.name} probe type requires 1 or 2 arguments, found 3")
+        module, function = parts if len(parts) == 2 else ("", parts[0])
+        kernel = target.kernel
+        found = list(self._find(module, function, target))
+        if not found:
+            raise no_match(self.name, rest, function, kernel)
+        if not is_glob(function) and (why := denied(function, self.returns)) and not target.unsafe:
+            raise ProbeError(f"{self.name}:{function} is refused: {why}", "--unsafe attaches it all the same")
+        if not has(kernel, "fentry"):
+            why = kernel.features.why("fentry")
+            hint = instead(function, kernel)
+            if has(kernel, "kprobe"):
+                hint = f"use {'kretprobe' if self.returns else 'kprobe'}:{rest} instead"
+            raise ProbeError(f"{self.name}:{rest} cannot be attached on this kernel: {why}", hint)
+        points = [
+            Point(f"{self.name}:{m}:{p.name}", Tracing(), context(m, p, self.name, self.returns), function=p.name)
+            for m, _, p in found
+            if possible(p)
+        ]
+        if not points:
+            raise ProbeError(f"{self.name}:{rest}: the kernel makes no trampoline for this function", "try kprobe")
+        return points
+
+    def _find(self, module: str, function: str, target: Target) -> Iterator[tuple[str, Btf, Function]]:
+        if not is_glob(module + function):
+            exact = described(function, module, target.kernel)
+            if exact:
+                yield exact
+            return
+        for m, f in find(module, function, target.kernel):
+            inner = described(f, m, target.kernel) if in_wildcard(f, self.returns) else None
+            if inner:
+                yield inner
+
+    def _bpf(self, parts: list[str], rest: str) -> Point:
+        """`ID:PROGRAM`. A program is known by its id, because names of programs are not unique."""
+        id = integer(parts[0])
+        if id is None or len(parts) != 2:
+            raise ProbeError(f"{self.name}:{rest} does not name a BPF program", f"write {self.name}:bpf:ID:PROGRAM")
+        expected = AttachType.TRACE_FEXIT if self.returns else AttachType.TRACE_FENTRY
+        inner = Context(
+            prog_type=ProgType.TRACING,
+            expected_attach_type=expected,
+            btf=True,
+            attach_btf=parts[1],
+        )
+        return Point(f"{self.name}:bpf:{id}:{parts[1]}", Tracing(target_prog=id), inner, function=parts[1])
+
+    def matches(self, pattern: str, target: Target) -> Iterator[str]:
+        module, colon, function = pattern.partition(":")
+        if not colon:
+            module, function = "", pattern
+        for m, f in find(module, function, target.kernel):
+            yield f"{self.name}:{m}:{f}"
+
+    def describe(self, name: str, target: Target) -> list[str]:
+        *_, module, function = ("", *name.split(":")[1:])
+        found = described(function, module, target.kernel)
+        if found is None:
+            return []
+        _, btf, proto = found
+        lines = ctext.parameters(btf, proto.proto, [n for n, _ in proto.params])
+        if self.returns and not isinstance(proto.returns, Void):
+            lines.append(f"{ctext.result(btf, proto.proto)} retval")
+        return lines
+
+
+PROVIDER = FentryProvider("fentry", ("f", "kfunc"), "the entry of a kernel function, typed", returns=False)

@@ -1,0 +1,65 @@
+"""iter — a BPF iterator: the program runs once for each kernel object of a kind, then the script ends.
+
+    iter:task   iter:task_file   iter:task_vma   …       whatever this kernel's BTF has
+    iter:task:NAME                                       pinned at /sys/fs/bpf/NAME, to be read later
+
+`ctx.NAME` (also `args.NAME`) are the members of `struct bpf_iter__KIND`; pointers may be null and are followed
+without a helper. At the end of the walk the object is null in some kinds of iterators: the program is not run for
+that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytrace.kernel.glob import matches
+from pytrace.probes import ctext
+from pytrace.probes.base import Arg, Context, CtxLoad, Point, ProbeError, Target
+from pytrace.probes.text import arguments, did_you_mean
+from pytrace.probes.uapi import AttachType, ProgType
+from pytrace.program import Iter
+
+
+class IterProvider:
+    name = "iter"
+    aliases = ("it",)
+    doc = "every kernel object of a kind"
+    listed = True
+
+    def expand(self, rest: str, target: Target) -> list[Point]:
+        kind, pin = (*arguments(self.name, rest, 1, 2), "")[:2]
+        btf = target.kernel.btf
+        struct = btf.struct(f"bpf_iter__{kind}")
+        if struct is None or btf.iterator(kind) is None:
+            hint = did_you_mean(kind, btf.iterators()) or f"this kernel has: {', '.join(btf.iterators())}"
+            raise ProbeError(f"iter {kind} not available for your kernel version.", hint)
+        if ".." in pin.split("/"):
+            raise ProbeError(f"iter pin path leads elsewhere: {pin}", "a name below /sys/fs/bpf")
+        args = []
+        for name in struct.field_names():
+            field = struct.field(name)
+            if field is not None and name != "meta":
+                args.append(Arg(name, field.type, CtxLoad(field.offset)))
+        context = Context(
+            prog_type=ProgType.TRACING,
+            expected_attach_type=AttachType.TRACE_ITER,
+            args=tuple(args),
+            struct=struct,
+            btf=True,
+            attach_btf=f"bpf_iter_{kind}",
+        )
+        return [Point(":".join(["iter", kind, *filter(None, [pin])]), Iter(pin), context)]
+
+    def matches(self, pattern: str, target: Target) -> Iterator[str]:
+        for kind in target.kernel.btf.iterators():
+            if matches(kind, pattern):
+                yield f"iter:{kind}"
+
+    def describe(self, name: str, target: Target) -> list[str]:
+        btf = target.kernel.btf
+        found = btf.iterator(name.split(":")[1])
+        lines = ctext.parameters(btf, found.proto, [n for n, _ in found.params]) if found else []
+        return [line for line in lines if not line.endswith(" meta")]
+
+
+PROVIDER = IterProvider()

@@ -194,6 +194,29 @@ class Btf:
                 return self._function(name, id, proto, 1, self.owner(named).record(named)[2])
         return self._function(name, id, proto, 1)
 
+    # --- as C ----------------------------------------------------------------------------------
+
+    def declaration(self, text: str) -> str | None:
+        """The C definition of `struct NAME`, `union NAME` or `enum NAME`, or None if there is none."""
+        from pytrace.kernel import btf_c
+
+        keyword, _, name = text.partition(" ")
+        kind = {"struct": k.STRUCT, "union": k.UNION, "enum": k.ENUM}.get(keyword)
+        id = self.id(kind, name.strip()) if kind else None
+        return None if id is None else btf_c.definition(self, id)
+
+    def parameters(self, function: Function) -> list[str]:
+        """`struct file * file`, …: the parameters of a function or tracepoint in C."""
+        from pytrace.kernel import btf_c
+
+        return btf_c.parameters(self, function)
+
+    def returns(self, function: Function) -> str:
+        """The C type that a function returns."""
+        from pytrace.kernel import btf_c
+
+        return btf_c.returns(self, function)
+
     # --- lists ---------------------------------------------------------------------------------
 
     def names(self, kind: int, pattern: str = "*") -> list[str]:

@@ -37,10 +37,8 @@ def flood(tracer: harness.Tracer, events: int) -> Flood:
     if run.status or not said.exists():
         raise SystemExit(f"{tracer.name} ended with {run.status}:\n{run.errors}")
     load = harness.read_load(said.read_text())
-    delivered = 0
     with output.open("rb") as lines:
-        while chunk := lines.read(1 << 20):
-            delivered += chunk.count(b" load ")
+        delivered = sum(b" load " in line for line in lines)
     output.unlink()
     total = re.search(r"Total lost event count: (\d+)", run.errors)
     lost = int(total[1]) if total else sum(int(n) for n in re.findall(r"Lost (\d+) events", run.errors))

@@ -3,9 +3,16 @@
 Nothing here needs a kernel or a compiler.
 """
 
+from pytrace.output.decode import decode
 from pytrace.output.histogram import Bucket, Histogram
-from pytrace.output.renderer import Entry, Renderer, Sink
+from pytrace.output.json import Json
+from pytrace.output.merge import combine, merge, zero
+from pytrace.output.order import Entry, ordered
+from pytrace.output.printf import format_text
+from pytrace.output.reference import Record, RecordReader, read_record
+from pytrace.output.renderer import Renderer, Sink
 from pytrace.output.resolver import NoResolver, Resolver, Symbol
+from pytrace.output.text import Text
 from pytrace.output.values import (
     AvgValue,
     CgroupPathValue,
@@ -26,6 +33,7 @@ from pytrace.output.values import (
     UsernameValue,
     USymValue,
 )
+from pytrace.output.words import Words
 
 __all__ = [
     "AvgValue",
@@ -37,12 +45,15 @@ __all__ = [
     "HistValue",
     "Histogram",
     "InetValue",
+    "Json",
     "KSymValue",
     "LHistValue",
     "MacValue",
     "NamedValue",
     "NoResolver",
     "PointerValue",
+    "Record",
+    "RecordReader",
     "RecordValue",
     "Renderer",
     "Resolver",
@@ -51,7 +62,16 @@ __all__ = [
     "StatsValue",
     "Symbol",
     "TSeriesValue",
+    "Text",
     "TimestampValue",
     "USymValue",
     "UsernameValue",
+    "Words",
+    "combine",
+    "decode",
+    "format_text",
+    "merge",
+    "ordered",
+    "read_record",
+    "zero",
 ]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from pytrace.output.order import Entry
 from pytrace.program import EventSpec, UserMap
-
-Entry = tuple[Any, Any]
-"""A decoded key (None for a scalar map) and value of a map."""
 
 
 class Sink(Protocol):
@@ -23,8 +21,12 @@ class Sink(Protocol):
 class Renderer(Protocol):
     """Text and JSON output. Script output goes to the output sink, diagnostics to the error sink (JSON: see there).
 
-    Nothing is buffered here: every call ends in one `write`. Values are those of `decode`; entries need no order.
+    Nothing is buffered here: every call ends in at most one `write`. Values are those of `decode`; entries need no
+    order. JSON has one stream for events, maps and notices alike, and only free-form messages go to the error sink.
     """
+
+    needs_values: bool
+    """Whether events have to come as values: finished text (`raw`) is neither JSON nor safe to show on a terminal."""
 
     def event(self, spec: EventSpec, values: Sequence[Any]) -> None:
         """Shows an event whose meaning is its values: printf, errorf, warnf, print, print_entry, join, time.
@@ -74,8 +76,9 @@ class Renderer(Protocol):
         """A line of the tool's own (a warning or notice) to the error sink."""
         ...
 
-    def helper_error(self, helper: str, code: int, count: int, location: tuple[str, int, int]) -> None:
-        """A kernel helper or probe read that failed (`-k`), to the error sink."""
+    def helper_error(self, helper: str, code: int, message: str, location: tuple[str, int, int]) -> None:
+        """A kernel helper or probe read that failed (`-k`): its name, the negative errno it returned, and what that
+        means; to the error sink."""
         ...
 
     def test_result(self, name: str, passed: bool, duration: int, output: bytes = b"") -> None:

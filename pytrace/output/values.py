@@ -7,7 +7,6 @@ dataclass. Nothing here knows how it prints: `text.py` and `json.py` do.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -172,7 +171,7 @@ class MacValue:
         return ":".join(f"{b:02X}" for b in self.address)
 
 
-def _divided(total: int, count: int) -> int:
+def divided(total: int, count: int) -> int:
     """C division, towards zero; 0 of nothing."""
     if not count:
         return 0
@@ -188,7 +187,7 @@ class AvgValue:
 
     @property
     def average(self) -> int:
-        return _divided(self.total, self.count)
+        return divided(self.total, self.count)
 
     def __int__(self) -> int:
         return self.average
@@ -203,7 +202,7 @@ class StatsValue:
 
     @property
     def average(self) -> int:
-        return _divided(self.total, self.count)
+        return divided(self.total, self.count)
 
 
 @dataclass(frozen=True)
@@ -260,28 +259,18 @@ class TSeriesValue:
     merge: Literal["", "avg", "max", "min", "sum"]
     slots: tuple[tuple[int, int, int], ...]
 
-    @property
-    def points(self) -> tuple[tuple[int, int | None], ...]:
+    def points(self, until: int | None = None) -> tuple[tuple[int, int | None], ...]:
         """(start of the interval in ns since boot, value or None where there was no sample), oldest first, without
-        gaps, `count` of them ending with the newest one that has a sample."""
-        if not self.slots:
-            return ()
+        gaps: from the first interval with a sample to the last, or to interval number `until`; at most `count`."""
         known = {epoch: (value, n) for epoch, value, n in self.slots}
-        last = self.slots[-1][0]
-        first = max(last - self.count + 1, min(known))
+        if not known:
+            return ()
+        last = max(known) if until is None else until
+        within = [epoch for epoch in known if last - self.count < epoch <= last]
         points: list[tuple[int, int | None]] = []
-        for epoch in range(first, last + 1):
+        for epoch in range(min(within, default=last + 1), last + 1):
             value, n = known.get(epoch, (None, 0))
             if value is not None and self.merge == "avg":
-                value = _divided(value, n)
+                value = divided(value, n)
             points.append((epoch * self.interval, value))
         return tuple(points)
-
-
-def pairs_of(value: RecordValue) -> Iterator[tuple[str, Any]]:
-    """Names and values of a record in order."""
-    return zip(value._names, value._values, strict=True)
-
-
-def cumulated(counts: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(itertools.accumulate(counts))

@@ -59,7 +59,7 @@ class Words:
         return "".join(self.tokens(type, value))
 
     def tokens(self, type: t.Type, value: Any, number: Callable[[int], str] = str) -> list[str]:
-        """The text in pieces, of which only the first is padded by a printf width. `number` prints the signed integers."""
+        """The text in pieces, of which a printf width pads only the first. `number` prints the signed integers."""
         match type:
             case t.Bool():
                 return ["true" if value else "false"]

@@ -3,9 +3,8 @@
 `event(record, out, state) -> end of the text`, null to hand the record over. The code is a straight line of
 stores and calls of the writers in `user_ir`: literal text is part of the instructions.
 
-What is lowered here follows `output/`, which is the reference; what is rare or takes a look at more than the
-record is left to it. Like bpftrace, numbers are converted as C's length modifiers say (`%d` and `%x` take 32 bits,
-`%ld` 64), precision is ignored, and padding with zeros does not know about signs.
+What is lowered here follows `output/`, whose `printf` says what the conversions mean; what is rare, or takes a look at
+more than the record, is left to it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,9 @@ from pytrace.codegen.user_writer import LOWER, UPPER, Writer
 from pytrace.format import Conversion
 from pytrace.nativestate import MAX_TEXT
 from pytrace.program import EventSpec
-from pytrace.types import Bool, Enum, Int, Pointer, Record, String, Tuple, Type
+from pytrace.types import VOID, Bool, Enum, Int, Pointer, Record, String, Tuple, Type
+
+_BITS = {"hh": 8, "h": 16, "": 32, "L": 32, "l": 64, "ll": 64, "j": 64, "z": 64, "t": 64}
 
 
 class NotNative(Exception):
@@ -76,9 +77,14 @@ class _Text(Writer):
         """As a conversion of printf shows it."""
         start = self.out
         if c.verb == "s":
-            if "+" in c.flags or "#" in c.flags:
-                raise NotNative
-            self.value(offset, t)
+            if isinstance(t, Tuple | Record):
+                if c.width or "+" in c.flags:
+                    raise NotNative
+                self.printed(offset, t)
+            elif isinstance(t, Int) and t.signed and "+" in c.flags:
+                self.signed(self.word(offset, t), plus=True)
+            else:
+                self.value(offset, t)
         elif isinstance(t, Int | Bool | Enum | Pointer):
             self.number(self.word(offset, t), c)
         else:
@@ -86,7 +92,7 @@ class _Text(Writer):
         self.pad(start, c.width or 0, b"0" if "0" in c.flags else b" ", "-" in c.flags)
 
     def number(self, value: str, c: Conversion) -> None:
-        bits = {"": 32, "hh": 8, "h": 16}.get(c.length, 64)
+        bits = _BITS[c.length]
         match c.verb:
             case "d" | "i":
                 self.signed(self.cut(value, bits, True), "+" in c.flags)
@@ -102,8 +108,7 @@ class _Text(Writer):
                 self.optional(self.emit(f"icmp ne i64 {value}, 0"), b"0x")
                 self.radix(value, 4)
             case "c":
-                self.lines.append(f"  store i8 {self.emit(f'trunc i64 {value} to i8')}, ptr {self.out}")
-                self.skip(1)
+                self.character(value)
             case _:
                 raise NotNative
 
@@ -120,7 +125,7 @@ def lower_event(event: EventSpec, timestamps: bool) -> LoweredEvent | None:
                 if isinstance(piece, str):
                     writer.literal(piece.encode("utf-8", "surrogateescape"))
                 else:
-                    offset, t = next(arguments)
+                    offset, t = next(arguments, (0, VOID))
                     writer.converted(base + offset, t, piece)
         elif event.action == "print" and len(event.args) == 1:
             writer.printed(base, event.args[0])
@@ -132,7 +137,7 @@ def lower_event(event: EventSpec, timestamps: bool) -> LoweredEvent | None:
     bound = writer.bound + SLACK
     if bound > MAX_TEXT:
         return None
-    refuse = "refuse:\n  ret ptr null\n" if "text" in writer.uses else ""
+    refuse = "refuse:\n  ret ptr null\n" if writer.refuses else ""
     head = f"define internal fastcc ptr @event{event.id}(ptr %r, ptr %o, ptr %s) #0 {{"
     ir = "\n".join([head, *writer.lines, f"  ret ptr {writer.out}", f"{refuse}}}\n"])
     return LoweredEvent(ir, bound, base + args.size, frozenset(writer.uses))

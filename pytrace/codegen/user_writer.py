@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytrace.nativestate import Word
 from pytrace.types import Bool, Enum, Int, Type
 
 LOWER = 39  # from '0' + 10 to 'a'
@@ -16,6 +17,7 @@ class Writer:
         self.out = "%o"
         self.bound = 0
         self.uses: set[str] = set()
+        self.refuses = False
         self._names = 0
 
     def name(self) -> str:
@@ -102,10 +104,25 @@ class Writer:
     def string(self, offset: int, capacity: int) -> None:
         at = self.emit(f"getelementptr i8, ptr %r, i64 {offset}")
         self.call("text", f"ptr {self.out}, ptr {at}, i64 {capacity}, ptr %s")
-        refused = self.emit(f"icmp eq ptr {self.out}, null")
-        label = f"on{self._names}"
-        self.lines += [f"  br i1 {refused}, label %refuse, label %{label}", f"{label}:"]
+        self.go_on_if(self.emit(f"icmp ne ptr {self.out}, null"))
         self.bound += capacity + 8  # and a trailer
+
+    def character(self, value: str) -> None:
+        byte = self.emit(f"trunc i64 {value} to i8")
+        self.lines.append(f"  store i8 {byte}, ptr {self.out}")
+        printable = self.emit(f"icmp ult i8 {self.emit(f'sub i8 {byte}, 32')}, 95")
+        tab_or_newline = self.emit(f"icmp ult i8 {self.emit(f'sub i8 {byte}, 9')}, 2")
+        harmless = self.emit(f"or i1 {printable}, {tab_or_newline}")
+        tty_at = self.emit(f"getelementptr i64, ptr %s, i64 {int(Word.TTY)}")
+        file = self.emit(f"icmp eq i64 {self.emit(f'load i64, ptr {tty_at}')}, 0")
+        self.go_on_if(self.emit(f"or i1 {harmless}, {file}"))
+        self.skip(1)
+
+    def go_on_if(self, condition: str) -> None:
+        """Hands the record over otherwise."""
+        label = f"on{self._names}"
+        self.lines += [f"  br i1 {condition}, label %{label}, label %refuse", f"{label}:"]
+        self.refuses = True
 
     def pad(self, start: str, width: int, fill: bytes, left: bool) -> None:
         """Makes the text from `start` on at least `width` bytes wide."""

@@ -352,21 +352,7 @@ class ImportStmt(Node):
     path: str
 
 
-Stmt = (
-    ExprStmt
-    | Assign
-    | Let
-    | Discard
-    | Block
-    | If
-    | ForMap
-    | ForRange
-    | While
-    | Unroll
-    | Jump
-    | Return
-    | ImportStmt
-)
+Stmt = ExprStmt | Assign | Let | Discard | Block | If | ForMap | ForRange | While | Unroll | Jump | Return | ImportStmt
 
 
 # --- top level --------------------------------------------------------------------------------
@@ -450,12 +436,20 @@ class Subprogram(Node):
 
 
 @dataclass(frozen=True)
+class Comment(Node):
+    """`// …` or `/* … */`; its span has the text. Comments stand beside the tree, in source order."""
+
+
+@dataclass(frozen=True)
 class Script(Node):
+    """`comments` take no part in equality: they are kept for the printer."""
+
     source: Source = field(repr=False, compare=False)
     c_definitions: tuple[CDefinition, ...]
     config: Config | None
     imports: tuple[Import, ...]
     items: tuple[Probe | Macro | Subprogram | MapDecl, ...]
+    comments: tuple[Comment, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def probes(self) -> tuple[Probe, ...]:

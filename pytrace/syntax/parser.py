@@ -1,0 +1,188 @@
+"""The LALR(1) driver: tokens in, nodes out, and on past a mistake to the next statement.
+
+Every entry on the stack carries its extent and the depth of the tree below it: what is nested deeper than `MAX_DEPTH`
+is refused here, so that no later pass, nor the comparison or printing of a tree, can exhaust Python's stack.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.syntax import messages, table
+from pytrace.syntax.builder import Builder
+from pytrace.syntax.lexer import MAX_ERRORS, Lexer, Token, TooManyErrors
+
+MAX_DEPTH = 200
+"""How deep expressions, statements and chains of operators may nest."""
+
+_MAX_STACK = 20 * MAX_DEPTH
+
+
+class _TooDeep(Exception):
+    pass
+
+
+class Parser:
+    """Parses one `source`, from one of the grammar's start symbols. Use once."""
+
+    def __init__(self, source: Source, start: str) -> None:
+        self.start = start
+        self.source = source
+        self.diagnostics = Diagnostics()
+        self.table = table.load()
+        self.lexer = Lexer(source, self.table, self.diagnostics, top_level=start == "script")
+        self.builder = Builder(source, self.diagnostics, self.lexer)
+        ids = self.table.ids
+        self._item_goto = ids["probe"]
+        self._list_gotos = {ids["probe"], ids["block_statement"]}
+        self._angle_open = ids["ANGLE_OPEN"]
+        self._semicolon = ids["SEMICOLON"]
+        self._right_brace = ids["RBRACE"]
+        self._closing = {ids["RBRACE"], ids["ANGLE_CLOSE"]}
+
+    def parse(self) -> Any:
+        """The node for the start symbol. Raises ScriptError with everything that was found."""
+        result = None
+        try:
+            result = self._run()
+        except TooManyErrors:
+            pass
+        except _TooDeep:
+            at = self.lexer.previous or Token(0, 0, 0, "")
+            self._report(at, f"nested too deeply: more than {MAX_DEPTH} levels", "split it into several statements")
+        self.diagnostics.check()
+        return result
+
+    # --- the automaton ----------------------------------------------------------------------------
+
+    def _run(self) -> Any:
+        rows = self.table.row
+        rules = self.table.rules
+        lexer = self.lexer
+        self.states = states = [self.table.starts[self.start]]
+        self.values: list[Any] = []
+        self.extents: list[tuple[int, int]] = []
+        self.depths: list[int] = []
+        self.opened: list[int] = []
+        values, extents, depths, opened = self.values, self.extents, self.depths, self.opened
+        end = self.table.ends[self.start]
+
+        row = rows(states[-1])
+        token = lexer.next(row)
+        while True:
+            action = row.get(token.kind)
+            if action is None:
+                token = self._recover(token)
+                row = rows(states[-1])
+                if token.kind not in row and token.kind == 0:
+                    return None
+                continue
+            if action > 0:
+                states.append(action - 1)
+                values.append(token)
+                extents.append((token.start, token.end))
+                depths.append(0)
+                opened.append(len(lexer.opened))
+                if len(states) > _MAX_STACK:
+                    raise _TooDeep
+                row = rows(action - 1)
+                token = lexer.next(row)
+                continue
+            rule = rules[-action - 1]
+            length = rule.length
+            if length == 1 and rule.kind == "single":
+                states.pop()
+                state = rows(states[-1])[rule.symbol] - 1
+                states.append(state)
+                row = rows(state)
+                continue
+            level = opened[-1] if opened else 0
+            if length:
+                children = values[-length:]
+                extent = (extents[-length][0], extents[-1][1])
+                depth = max(depths[-length:])
+                del states[-length:], values[-length:], extents[-length:], depths[-length:], opened[-length:]
+            else:
+                children = []
+                at = extents[-1][1] if extents else token.start
+                extent = (at, at)
+                depth = 0
+            if rule.keep is not None:
+                children = _kept(rule, children)
+            if rule.kind == "build":
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise _TooDeep
+                value = getattr(self.builder, rule.name)(children, extent)
+            elif rule.kind == "single" and len(children) == 1:
+                value = children[0]
+            elif rule.kind == "single":
+                value = getattr(self.builder, rule.name)(children, extent)
+            else:
+                value = children
+            state = rows(states[-1])[rule.symbol] - 1
+            states.append(state)
+            values.append(value)
+            extents.append(extent)
+            depths.append(depth)
+            opened.append(level)
+            row = rows(state)
+            if state == end and token.kind == 0:
+                return value
+
+    # --- mistakes ---------------------------------------------------------------------------------
+
+    def _report(self, token: Token, message: str, hint: str | None) -> None:
+        self.diagnostics.error(Span(self.source, token.start, token.end), message, hint)
+        if len(self.diagnostics.errors) >= MAX_ERRORS:
+            raise TooManyErrors
+
+    def _recover(self, token: Token) -> Token:
+        """Reports `token`, unwinds to the innermost list of statements or items, skips to where the next one begins
+        and returns the token there. Returns the end of the text if nothing is left to parse."""
+        self._report(*messages.explain(self, token))
+        rows = self.table.row
+        i = len(self.states) - 1
+        while i > 0 and not rows(self.states[i]).keys() & self._list_gotos:
+            i -= 1
+        row = rows(self.states[i])
+        del self.states[i + 1 :], self.values[i:], self.extents[i:], self.depths[i:], self.opened[i:]
+        level = self.opened[-1] if self.opened else 0
+        top = self._item_goto in row
+
+        lexer = self.lexer
+        opened = lexer.opened
+        lexer.quiet = True
+        first = True
+        while token.kind != 0:
+            inside = any(character in "{<" for _, character in opened[level:])
+            if len(opened) < level or (first and token.kind in row and token.kind == self._right_brace):
+                break
+            first = False
+            ends = token.kind == self._semicolon or token.kind in self._closing
+            if ends and not inside:
+                del opened[level:]
+                lexer.quiet = False
+                return lexer.next(row)
+            angle = top and not any(character == "/" for _, character in opened)
+            token = lexer.next({self._angle_open: 1} if angle else {})
+        lexer.quiet = False
+        return token
+
+
+def _kept(rule: table.Rule, children: list[Any]) -> list[Any]:
+    """The children that a node is built from. Lists of inlined rules are spliced in; the first is extended in place,
+    which keeps long lists linear."""
+    kept: list[Any] = []
+    assert rule.keep is not None
+    for index, splice, nones in rule.keep:
+        kept.extend([None] * nones)
+        if not splice:
+            kept.append(children[index])
+        elif kept:
+            kept.extend(children[index])
+        else:
+            kept = children[index]
+    kept.extend([None] * rule.nones)
+    return kept

@@ -102,7 +102,7 @@ class Btf:
 
     def text(self, offset: int) -> str:
         """The name at a string offset; "" at 0."""
-        return self.raw.name(offset).decode() if offset else ""
+        return self.raw.name(offset).decode("utf-8", "replace") if offset else ""
 
     def owner(self, id: int) -> Btf:
         """The BTF that has this id: this one or its base."""
@@ -110,7 +110,10 @@ class Btf:
 
     def type(self, id: int) -> Type:
         """The type of an id, complete. Raises `KernelError` for an unknown id."""
-        return self.types.get(id)
+        try:
+            return self.types.get(id)
+        except (RecursionError, IndexError, ValueError) as error:
+            raise KernelError(f"BTF is damaged at type {id}") from error
 
     # --- names ---------------------------------------------------------------------------------
 

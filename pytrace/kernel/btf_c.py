@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from pytrace.kernel import btf_raw as k
 from pytrace.kernel.btf_raw import info_kind
+from pytrace.kernel.errors import KernelError
 
 if TYPE_CHECKING:
     from pytrace.kernel.btf import Btf, Function
 
+# Damaged BTF might have a circle of pointers or qualifiers.
+_LONGEST_CHAIN = 256
 _QUALIFIERS = {k.CONST: "const", k.VOLATILE: "volatile", k.RESTRICT: "restrict"}
 _KEYWORDS = {k.STRUCT: "struct", k.UNION: "union", k.ENUM: "enum", k.ENUM64: "enum"}
 
@@ -26,7 +29,7 @@ def declare(btf: Btf, id: int, name: str = "", level: int = 0) -> str:
     """A declaration of `name` with the type of that id; without a name, the type alone (`struct file *`)."""
     qualifiers: list[str] = []
     inner, wrap = name, False
-    while True:
+    for _ in range(_LONGEST_CHAIN):
         record = btf.record(id) if id else [0, 0, 0]
         kind = info_kind(record[1])
         if kind in _QUALIFIERS:
@@ -47,6 +50,7 @@ def declare(btf: Btf, id: int, name: str = "", level: int = 0) -> str:
         else:
             base = " ".join([*qualifiers, _base(btf, id, record, level)])
             return f"{base} {inner}" if inner else base
+    raise KernelError(f"BTF is damaged at type {id}")
 
 
 def parameters(btf: Btf, function: Function) -> list[str]:

@@ -102,7 +102,7 @@ class Index:
     def text(self, kind: int) -> str:
         """The sorted names of all types of a listed kind, each followed by a newline."""
         start, end = self._texts[normal_kind(kind)]
-        return self._data[start:end].decode()
+        return self._data[start:end].decode("utf-8", "replace")
 
     def candidates(self, kind: int, name: bytes) -> Iterator[int]:
         """Ids, ascending, of the types that may have this name."""

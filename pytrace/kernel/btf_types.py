@@ -12,6 +12,8 @@ from pytrace.kernel import btf_raw as k
 from pytrace.kernel.btf_raw import info_kind
 from pytrace.types import BOOL, VOID, Array, Enum, Field, Int, Pointer, Struct, Type
 
+# No C has as many typedefs and qualifiers on top of each other; damaged BTF might have a circle of them.
+_LONGEST_CHAIN = 256
 _TRANSPARENT = (k.TYPEDEF, k.VOLATILE, k.CONST, k.RESTRICT, k.TYPE_TAG)
 _INT_SIGNED, _INT_BOOL = 1, 4
 _CHAR = Int(8, True)
@@ -162,7 +164,7 @@ class Types:
     def _old_bitfield(self, type_id: int, bit: int) -> tuple[int, int]:
         """Width (0: not a bitfield) and bit offset in the encoding of BTF before 5.0, where the int type itself tells
         its number of bits."""
-        while type_id:
+        for _ in range(_LONGEST_CHAIN):
             record = self._source.record(type_id)
             kind = info_kind(record[1])
             if kind in _TRANSPARENT:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # what type checkers look for; importing `typing` would cost 4 ms
 if TYPE_CHECKING:
     from pytrace.kernel.btf import Btf
     from pytrace.kernel.features import Features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from asts import expr
+from tests.semantics.asts import expr
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from asts import expr, probe, script
+from tests.semantics.asts import expr, probe, script
 
 from pytrace.diagnostics import Diagnostics
 from pytrace.semantics import params

@@ -1,0 +1,1 @@
+"""What the command line can ask for, one file each; `pytrace.cli` chooses."""

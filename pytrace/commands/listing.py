@@ -1,0 +1,72 @@
+"""`-l` and `-lv`: probes by pattern, the probes of a script, and kernel types (`struct x`, `union x`, `enum x`)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pytrace.commands.declaration import declaration
+from pytrace.diagnostics import Diagnostics
+from pytrace.kernel import Kernel
+from pytrace.probes import ProbeError, Target, describe, expand, list_probes
+
+if TYPE_CHECKING:
+    from pytrace.arguments import Arguments
+    from pytrace.syntax import ast
+
+TYPE_WORDS = ("struct ", "union ", "enum ")
+
+
+def list_command(arguments: Arguments) -> int:
+    """Writes what was asked for to the standard output, a probe or type a line. Nothing that matches is not an error;
+    a pattern of an unknown kind of probe is."""
+    target = Target(Kernel.running(), arguments.pid or 0, arguments.unsafe)
+    for line in _lines(arguments, target):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _lines(arguments: Arguments, target: Target) -> Iterator[str]:
+    pattern = arguments.script or ""
+    if arguments.program is not None or pattern == "-" or os.path.isfile(pattern):
+        names = _names_of_script(arguments, target)
+    elif pattern.startswith(TYPE_WORDS):
+        yield from _types(pattern, arguments.verbose)
+        return
+    else:
+        names = list_probes(pattern, target)
+    for name in names:
+        yield name
+        if arguments.verbose:
+            yield from ("    " + line for line in describe(name, target))
+
+
+def _names_of_script(arguments: Arguments, target: Target) -> Iterator[str]:
+    from pytrace.commands.script import parsed
+
+    script = parsed(arguments)
+    diagnostics = Diagnostics()
+    for probe in script.probes:
+        for point in probe.points:
+            yield from _names(point, target, diagnostics)
+    diagnostics.check()
+
+
+def _names(point: ast.AttachPoint, target: Target, diagnostics: Diagnostics) -> Iterator[str]:
+    try:
+        for place in expand(point.text, target):
+            yield place.name
+    except ProbeError as error:
+        diagnostics.error(point.span, error.message, error.hint)
+
+
+def _types(pattern: str, verbose: bool) -> Iterator[str]:
+    btf = Kernel.running().btf
+    tag, _, glob = pattern.partition(" ")
+    glob = glob.strip() or "*"
+    for name in sorted(btf.enum_names(glob) if tag == "enum" else btf.struct_names(glob, tag)):
+        found = btf.enum(name) if tag == "enum" else btf.struct(name, tag)
+        if found is not None:
+            yield declaration(found) if verbose else f"{tag} {name}"

@@ -65,8 +65,9 @@ class StackLoad:
 
 @dataclass(frozen=True)
 class UsdtArgument:
-    """Argument `index` of a USDT probe: `forms` holds one operand for each location of the probe, chosen by the attach
-    cookie when there is more than one. See `probes.usdt` for the operands."""
+    """Argument `index` of a USDT probe: `forms` holds the operand of each of the ways in which the probe's places keep
+    their arguments. Where there is more than one, the high 32 bits of the attach cookie say which it is (the low 32 say
+    which point, see `lowering.merge`)."""
 
     index: int
     forms: tuple[UsdtOperand, ...]
@@ -74,8 +75,9 @@ class UsdtArgument:
 
 @dataclass(frozen=True)
 class UsdtOperand:
-    """`size` bytes, `signed`; a `constant`, a register (pt_regs `offset` of `base`, no `deref`), or memory at
-    base + index*scale + displacement."""
+    """`size` bytes, `signed`; a `constant`, or base + index*scale + displacement, where `base` and `index` are offsets
+    of registers in pt_regs: with `deref` the user memory there, otherwise that number itself (a register, or the
+    address of a symbol). With neither constant nor base nor index it cannot be read: a floating-point register."""
 
     size: int
     signed: bool

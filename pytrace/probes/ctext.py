@@ -1,12 +1,10 @@
-"""C types as text: from a tracepoint record's declarations to types, and from BTF to the text that `-lv` shows."""
+"""C types as text: the declarations of tracepoint records become types."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Literal, cast
 
-from pytrace.kernel import btf_raw as k
-from pytrace.kernel.btf_raw import info_kind
 from pytrace.types import BOOL, VOID, Array, Int, Pointer, Struct, Type
 
 if TYPE_CHECKING:
@@ -66,46 +64,3 @@ def _int(size: int, signed: bool) -> Type:
     if size in (1, 2, 4, 8):
         return Int(cast(Literal[8, 16, 32, 64], size * 8), signed)
     return Array(Int(8, False), size)
-
-
-def declare(btf: Btf, id: int) -> str:
-    """A BTF type as C writes it, typedef names kept: `struct file *`, `const char *`, `size_t`."""
-    if id == 0:
-        return "void"
-    record = btf.owner(id).record(id)
-    name, kind = btf.owner(id).text(record[0]), info_kind(record[1])
-    match kind:
-        case k.PTR:
-            target = btf.owner(record[2]).record(record[2]) if record[2] else [0, 0, 0]
-            if info_kind(target[1]) == k.FUNC_PROTO:
-                return declare(btf, record[2]).replace(" (", " (*)(", 1)
-            inner = declare(btf, record[2])
-            return f"{inner}*" if inner.endswith("*") else f"{inner} *"
-        case k.CONST | k.VOLATILE | k.RESTRICT:
-            word = {k.CONST: "const", k.VOLATILE: "volatile", k.RESTRICT: "restrict"}[kind]
-            inner = declare(btf, record[2])
-            return f"{inner} {word}" if inner.endswith("*") else f"{word} {inner}"
-        case k.TYPE_TAG:
-            return declare(btf, record[2])
-        case k.STRUCT | k.UNION | k.ENUM | k.ENUM64 | k.FWD:
-            union = kind == k.UNION or (kind == k.FWD and record[1] >> 31)
-            tag = "enum" if kind in (k.ENUM, k.ENUM64) else "union" if union else "struct"
-            return f"{tag} {name}".strip()
-        case k.ARRAY:
-            return f"{declare(btf, record[3])}[{record[5]}]"
-        case k.FUNC_PROTO:
-            params = [declare(btf, t) for t in record[4::2]]
-            return f"{declare(btf, record[2])} ({', '.join(params) or 'void'})"
-        case _:
-            return name
-
-
-def parameters(btf: Btf, proto: int, names: list[str]) -> list[str]:
-    """`type name` of the last `len(names)` parameters of a function prototype."""
-    types = btf.owner(proto).record(proto)[4::2]
-    return [f"{declare(btf, t)} {n}" for t, n in zip(types[len(types) - len(names) :], names, strict=True)]
-
-
-def result(btf: Btf, proto: int) -> str:
-    """What a function prototype returns, as C writes it."""
-    return declare(btf, btf.owner(proto).record(proto)[2])

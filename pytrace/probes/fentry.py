@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob
-from pytrace.probes import ctext
 from pytrace.probes.base import Arg, Context, CtxAddress, CtxLoad, Load, Point, ProbeError, Target
 from pytrace.probes.denylist import REFUSED, denied, in_wildcard
 from pytrace.probes.kfunctions import VMLINUX, described, find, instead, no_match
@@ -166,9 +166,9 @@ class FentryProvider:
         if found is None:
             return []
         _, btf, proto = found
-        lines = ctext.parameters(btf, proto.proto, [n for n, _ in proto.params])
+        lines = btf_c.parameters(btf, proto)
         if self.returns and not isinstance(proto.returns, Void):
-            lines.append(f"{ctext.result(btf, proto.proto)} retval")
+            lines.append(f"{btf_c.returns(btf, proto)} retval")
         return lines
 
 

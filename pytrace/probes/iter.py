@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytrace.kernel import btf_c
 from pytrace.kernel.glob import matches
-from pytrace.probes import ctext
 from pytrace.probes.base import Arg, Context, CtxLoad, Point, ProbeError, Target
 from pytrace.probes.text import arguments, did_you_mean
 from pytrace.probes.uapi import AttachType, ProgType
@@ -58,7 +58,7 @@ class IterProvider:
     def describe(self, name: str, target: Target) -> list[str]:
         btf = target.kernel.btf
         found = btf.iterator(name.split(":")[1])
-        lines = ctext.parameters(btf, found.proto, [n for n, _ in found.params]) if found else []
+        lines = btf_c.parameters(btf, found) if found else []
         return [line for line in lines if not line.endswith(" meta")]
 
 

@@ -14,16 +14,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pytrace.kernel import btf_c
 from pytrace.kernel.glob import is_glob
-from pytrace.probes import ctext
 from pytrace.probes.base import Context, Load, Point, ProbeError, StackLoad, Target
 from pytrace.probes.denylist import denied, in_wildcard
 from pytrace.probes.fentry import instead_of_kprobe
 from pytrace.probes.kfunctions import VMLINUX, described, exists, find, instead, no_match
 from pytrace.probes.lowering import has
-from pytrace.probes.regs import machine
+from pytrace.probes.regs import registers
 from pytrace.probes.text import arguments, integer
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.program import Kprobe, KprobeMulti
@@ -35,7 +35,7 @@ POSITIONAL = 10
 
 def regs_context(machine_name: str, returns: bool, expected: int = 0, space: str = "kernel") -> Context:
     """What a program on a kprobe or uprobe sees: `struct pt_regs`."""
-    m = machine(machine_name)
+    m = registers(machine_name)
     loads: list[Load] = [m.load(r) for r in m.functions]
     loads += [StackLoad(m.stack_arguments + 8 * i) for i in range(POSITIONAL - len(loads))]
     return Context(
@@ -143,9 +143,11 @@ class KprobeProvider:
             return []
         _, btf, proto = found
         if self.returns:
-            result = ctext.result(btf, proto.proto)
+            result = btf_c.returns(btf, proto)
             return [] if result == "void" else [f"{result} retval"]
-        return ctext.parameters(btf, proto.proto, [f"arg{i}" for i in range(len(proto.params))])
+        return btf_c.parameters(
+            btf, replace(proto, params=tuple((f"arg{i}", t) for i, (_, t) in enumerate(proto.params)))
+        )
 
 
 PROVIDER = KprobeProvider("kprobe", ("k",), "the entry of a kernel function", returns=False)

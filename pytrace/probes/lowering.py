@@ -161,7 +161,8 @@ def _raw_tracepoint(point: Point, event: str, target: Target) -> Point:
 
 def merge(points: Sequence[Point], cookies: Sequence[int]) -> tuple[Attach, ...]:
     """The attachments of the points that share one program: kprobe.multi and uprobe.multi ones become one link for
-    all functions (all places in a file), whose cookies say which point fired; other equal ones are kept once."""
+    all functions (all places in a file); other equal ones are kept once. A cookie says in its low 32 bits which point
+    fired (`cookies`), and in the high 32 which form of a USDT probe's arguments applies."""
     merged: dict[object, Attach] = {}
     for point, cookie in zip(points, cookies, strict=True):
         attach = point.attach
@@ -178,15 +179,17 @@ def merge(points: Sequence[Point], cookies: Sequence[int]) -> tuple[Attach, ...]
                     attach = replace(attach, cookies=(cookie,))
             case UprobeMulti(path=path, returns=returns, session=session):
                 key = (UprobeMulti, path, returns, session)
+                forms = attach.cookies or (0,) * len(attach.offsets)
+                placed = tuple(form << 32 | cookie for form in forms)
                 if isinstance(before := merged.get(key), UprobeMulti):
                     attach = replace(
                         before,
                         offsets=before.offsets + attach.offsets,
                         ref_ctr_offsets=before.ref_ctr_offsets + attach.ref_ctr_offsets,
-                        cookies=(*before.cookies, *(cookie for _ in attach.offsets)),
+                        cookies=before.cookies + placed,
                     )
                 else:
-                    attach = replace(attach, cookies=tuple(cookie for _ in attach.offsets))
+                    attach = replace(attach, cookies=placed)
             case _:
                 key = attach
         merged[key] = attach

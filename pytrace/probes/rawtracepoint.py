@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob, matches
-from pytrace.probes import ctext
 from pytrace.probes.base import Arg, Context, CtxLoad, Point, ProbeError, Target
 from pytrace.probes.lowering import has
 from pytrace.probes.text import arguments, did_you_mean
@@ -80,7 +80,7 @@ class RawTracepointProvider:
         _, module, event = name.split(":")
         btf = target.kernel.btf if module == "vmlinux" else target.kernel.btf.modules[module]
         proto = btf.tracepoint(event)
-        return ctext.parameters(btf, proto.proto, [n for n, _ in proto.params]) if proto else []
+        return btf_c.parameters(btf, proto) if proto else []
 
 
 PROVIDER = RawTracepointProvider()

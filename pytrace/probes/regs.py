@@ -21,8 +21,8 @@ class Machine:
     syscall: tuple[str, ...]
     number: int
     result: str
-    ip: str
-    sp: str
+    instruction_pointer: str
+    stack_pointer: str
     stack_arguments: int
     size: int
     dwarf: tuple[str, ...]
@@ -47,8 +47,8 @@ MACHINES = {
         syscall=("di", "si", "dx", "r10", "r8", "r9"),
         number=120,  # orig_ax
         result="ax",
-        ip="ip",
-        sp="sp",
+        instruction_pointer="ip",
+        stack_pointer="sp",
         stack_arguments=8,
         size=168,
         dwarf=("ax", "dx", "cx", "bx", "si", "di", "bp", "sp", *(f"r{i}" for i in range(8, 16)), "ip"),
@@ -62,8 +62,8 @@ MACHINES = {
         syscall=("orig_x0", *(f"r{i}" for i in range(1, 6))),
         number=280,  # syscallno
         result="r0",
-        ip="pc",
-        sp="sp",
+        instruction_pointer="pc",
+        stack_pointer="sp",
         stack_arguments=0,
         size=336,
         dwarf=(*(f"r{i}" for i in range(31)), "sp"),
@@ -73,7 +73,7 @@ MACHINES = {
 }
 
 
-def machine(name: str) -> Machine:
+def registers(name: str) -> Machine:
     """The tables of a machine as uname(2) calls it. Raises `ProbeError` for one that has none."""
     if name not in MACHINES:
         raise ProbeError(f"registers of {name} are not known", f"known machines: {', '.join(MACHINES)}")
@@ -84,7 +84,7 @@ def register(name: str, machine_name: str, pointer: int | None = None) -> RegsLo
     """The load of `reg("name")`; kernel names and the assembler's (`di`, `rdi`). Raises `ProbeError`."""
     from pytrace.probes.text import did_you_mean
 
-    table = machine(machine_name)
+    table = registers(machine_name)
     if table.aliases.get(name, name) not in table.offsets:
         known = [*table.offsets, *table.aliases]
         hint = did_you_mean(name, known) or f"registers: {', '.join(table.offsets)}"

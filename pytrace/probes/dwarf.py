@@ -1,0 +1,330 @@
+"""Debug info of user programs: the types of a function's parameters, and the addresses of a source line.
+
+Read by pyelftools, which is an extra and takes long to import: only those who ask for `args` of a uprobe in a binary
+with debug info, or for a source line, pay for it. Parameters are found by the calling convention, since the program
+stands at the function's first instruction; those in floating-point registers and structs passed by value are left
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+from pytrace.kernel.debugfile import find_debug_file
+from pytrace.kernel.elf import Elf, Symbol
+from pytrace.probes.base import Arg, Context, Load, ProbeError, StackLoad
+from pytrace.probes.regs import registers
+from pytrace.types import BOOL, VOID, Array, Enum, Field, Int, Pointer, Struct, Type
+
+# How many pointers deep the members of structs are known.
+_DEPTH = 3
+_PASS_BY_REFERENCE = 4
+_ENCODINGS = {
+    2: "bool",
+    4: "float",
+    3: "float",
+    5: "signed",
+    6: "signed",
+    7: "unsigned",
+    8: "unsigned",
+    0x10: "unsigned",
+}
+
+
+@lru_cache(maxsize=8)
+def _open(path: str) -> Any:
+    try:
+        from elftools.elf.elffile import ELFFile
+    except ImportError as e:
+        raise ProbeError("debug info needs pyelftools", "pip install pyelftools") from e
+    with open(path, "rb") as file:
+        import io
+
+        return ELFFile(io.BytesIO(file.read())).get_dwarf_info()
+
+
+def info(elf: Elf) -> Any:
+    """The debug info of a file or of its debug file; None if it has none. Raises `ProbeError` without pyelftools."""
+    source: Elf | None = elf if elf.section(".debug_info") else find_debug_file(elf)
+    return _open(source.path) if source and source.path and source.section(".debug_info") else None
+
+
+# --- functions ------------------------------------------------------------------------------------
+
+
+def _unit_at(dwarf: Any, address: int) -> Iterator[Any]:
+    ranges = dwarf.get_aranges()
+    offset = ranges.cu_offset_at_addr(address) if ranges else None
+    if offset is not None:
+        yield dwarf.get_CU_at(offset)
+    else:
+        yield from dwarf.iter_CUs()
+
+
+def _subprograms(die: Any) -> Iterator[Any]:
+    for child in die.iter_children():
+        if child.tag == "DW_TAG_subprogram":
+            yield child
+        elif child.tag in ("DW_TAG_namespace", "DW_TAG_class_type", "DW_TAG_structure_type", "DW_TAG_module"):
+            yield from _subprograms(child)
+
+
+def _function(elf: Elf, symbol: Symbol) -> Any:
+    dwarf = info(elf)
+    for unit in _unit_at(dwarf, symbol.address) if dwarf else ():
+        for die in _subprograms(unit.get_top_DIE()):
+            low = die.attributes.get("DW_AT_low_pc")
+            if low is not None and low.value == symbol.address:
+                return die
+    return None
+
+
+def _inherited(die: Any, name: str) -> Any:
+    """The DIE that has the attribute: this one or the one it is an instance of."""
+    for _ in range(4):
+        if name in die.attributes:
+            return die
+        link = next((a for a in ("DW_AT_abstract_origin", "DW_AT_specification") if a in die.attributes), None)
+        if link is None:
+            return None
+        die = die.get_DIE_from_attribute(link)
+    return None
+
+
+def _name(die: Any) -> str:
+    owner = _inherited(die, "DW_AT_name")
+    return owner.attributes["DW_AT_name"].value.decode("utf-8", "replace") if owner else ""
+
+
+def _type_die(die: Any) -> Any:
+    owner = _inherited(die, "DW_AT_type")
+    return owner.get_DIE_from_attribute("DW_AT_type") if owner else None
+
+
+def _stripped(die: Any) -> Any:
+    while die is not None and die.tag in _TRANSPARENT:
+        die = _type_die(die)
+    return die
+
+
+_TRANSPARENT = {
+    "DW_TAG_typedef",
+    "DW_TAG_const_type",
+    "DW_TAG_volatile_type",
+    "DW_TAG_restrict_type",
+    "DW_TAG_atomic_type",
+}
+_POINTERS = ("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type")
+_STRUCTS = ("DW_TAG_structure_type", "DW_TAG_class_type", "DW_TAG_union_type")
+
+
+def _parameters(function: Any) -> list[Any]:
+    return [d for d in function.iter_children() if d.tag == "DW_TAG_formal_parameter"]
+
+
+def typed(context: Context, elf: Elf, symbol: Symbol, name: str, machine_name: str) -> Context:
+    """The context with `args`, if debug info describes the function; otherwise the same."""
+    try:
+        function = _function(elf, symbol)
+    except ProbeError:
+        return context
+    if function is None:
+        return context
+    m = registers(machine_name)
+    loads: list[Load] = [m.load(r) for r in m.functions]
+    loads += [StackLoad(m.stack_arguments + 8 * i) for i in range(16)]
+    at = 1 if _returned_in_memory(_stripped(_type_die(function)), machine_name) else 0
+    args: list[Arg] = []
+    for number, parameter in enumerate(_parameters(function)):
+        die = _stripped(_type_die(parameter))
+        by_reference = die is not None and _attribute(die, "DW_AT_calling_convention") == _PASS_BY_REFERENCE
+        if die is not None and die.tag in _STRUCTS and not by_reference:
+            break  # where the next ones stand depends on its members
+        if (
+            die is not None
+            and die.tag == "DW_TAG_base_type"
+            and _ENCODINGS.get(_attribute(die, "DW_AT_encoding")) == "float"
+        ):
+            continue
+        type = Pointer(convert(die, _DEPTH), "user") if by_reference else convert(_type_die(parameter), _DEPTH)
+        args.append(Arg(_name(parameter) or f"arg{number}", type, loads[at]))
+        at += 1
+        if at == len(loads):
+            break
+    fields = tuple(Field(a.name, a.type, 8 * i) for i, a in enumerate(args))
+    return replace(context, args=tuple(args), struct=Struct("struct", name, 8 * len(args), fields))
+
+
+def _returned_in_memory(die: Any, machine_name: str) -> bool:
+    """Whether a hidden first argument says where the result goes; aarch64 has a register of its own for that."""
+    if machine_name != "x86_64" or die is None or die.tag not in _STRUCTS:
+        return False
+    return _attribute(die, "DW_AT_byte_size") > 16 or _attribute(die, "DW_AT_calling_convention") == _PASS_BY_REFERENCE
+
+
+def parameters(elf: Elf, symbol: Symbol) -> list[str]:
+    """`type name` of each parameter of a function, as C writes it."""
+    try:
+        function = _function(elf, symbol)
+    except ProbeError:
+        return []
+    return [f"{_text(_type_die(p))} {_name(p)}" for p in _parameters(function)] if function is not None else []
+
+
+def _text(die: Any) -> str:
+    if die is None:
+        return "void"
+    match die.tag:
+        case "DW_TAG_pointer_type":
+            inner = _text(_type_die(die))
+            return f"{inner}*" if inner.endswith("*") else f"{inner} *"
+        case "DW_TAG_reference_type" | "DW_TAG_rvalue_reference_type":
+            return f"{_text(_type_die(die))} &"
+        case "DW_TAG_const_type":
+            return f"const {_text(_type_die(die))}"
+        case "DW_TAG_volatile_type":
+            return f"volatile {_text(_type_die(die))}"
+        case "DW_TAG_restrict_type" | "DW_TAG_atomic_type":
+            return _text(_type_die(die))
+        case "DW_TAG_structure_type" | "DW_TAG_class_type":
+            return f"struct {_name(die)}".strip()
+        case "DW_TAG_union_type":
+            return f"union {_name(die)}".strip()
+        case "DW_TAG_enumeration_type":
+            return f"enum {_name(die)}".strip()
+        case _:
+            return _name(die) or "void"
+
+
+# --- types -----------------------------------------------------------------------------------------
+
+
+def _attribute(die: Any, name: str) -> int:
+    value = die.attributes.get(name)
+    return value.value if value is not None and isinstance(value.value, int) else 0
+
+
+def convert(die: Any, depth: int) -> Type:
+    """A type of the program. Structs are complete up to `depth` pointers away, and names only beyond."""
+    die = _stripped(die)
+    if die is None:
+        return VOID
+    size = _attribute(die, "DW_AT_byte_size")
+    if die.tag in _POINTERS or die.tag == "DW_TAG_ptr_to_member_type":
+        target = _stripped(_type_die(die))
+        if target is None or target.tag == "DW_TAG_subroutine_type" or die.tag == "DW_TAG_ptr_to_member_type":
+            return Pointer(VOID, "user")
+        return Pointer(convert(target, depth - 1), "user")
+    if die.tag == "DW_TAG_base_type":
+        return _base(size, _ENCODINGS.get(_attribute(die, "DW_AT_encoding"), "unsigned"))
+    if die.tag == "DW_TAG_enumeration_type":
+        signed = any(_attribute(c, "DW_AT_const_value") < 0 for c in die.iter_children())
+        members = tuple((_name(c), _attribute(c, "DW_AT_const_value")) for c in die.iter_children())
+        return Enum(_name(die), _bits(size or 4), signed, members)
+    if die.tag == "DW_TAG_array_type":
+        return _array(die, depth)
+    if die.tag in _STRUCTS:
+        return _struct(die, size, depth)
+    return VOID
+
+
+def _bits(size: int) -> Literal[8, 16, 32, 64]:
+    return cast(Literal[8, 16, 32, 64], size * 8)
+
+
+def _base(size: int, encoding: str) -> Type:
+    if encoding == "bool" and size == 1:
+        return BOOL
+    if size not in (1, 2, 4, 8) or encoding == "float":
+        return Array(Int(8, False), size)
+    return Int(_bits(size), encoding == "signed")
+
+
+def _array(die: Any, depth: int) -> Type:
+    made = convert(_type_die(die), depth)
+    counts = []
+    for dimension in die.iter_children():
+        if dimension.tag == "DW_TAG_subrange_type":
+            upper = dimension.attributes.get("DW_AT_upper_bound")
+            counts.append(
+                _attribute(dimension, "DW_AT_count")
+                or (upper.value + 1 if upper and isinstance(upper.value, int) else 0)
+            )
+    for count in reversed(counts or [0]):
+        made = Array(made, count)
+    return made
+
+
+def _struct(die: Any, size: int, depth: int) -> Struct:
+    tag: Literal["struct", "union"] = "union" if die.tag == "DW_TAG_union_type" else "struct"
+    if depth < 0 or "DW_AT_declaration" in die.attributes:
+        return Struct(tag, _name(die), size, None)
+    fields = []
+    for member in die.iter_children():
+        if member.tag not in ("DW_TAG_member", "DW_TAG_inheritance") or "DW_AT_external" in member.attributes:
+            continue
+        # What is within this struct is as near as the struct itself.
+        type = convert(_type_die(member), depth)
+        offset = _attribute(member, "DW_AT_data_member_location")
+        bits = _attribute(member, "DW_AT_bit_size")
+        if bits:
+            start = _attribute(member, "DW_AT_data_bit_offset") or offset * 8
+            unit = max(type.size, 1) * 8
+            fields.append(Field(_name(member), type, start // unit * unit // 8, start % unit, bits))
+        else:
+            fields.append(Field(_name(member), type, offset))
+    return Struct(tag, _name(die), size, tuple(fields))
+
+
+# --- lines -----------------------------------------------------------------------------------------
+
+
+def addresses_of_line(elf: Elf, source: str, line: int, column: int = 0) -> list[int]:
+    """Where the code of a source line begins, once for each place the line was compiled to. `source` is the end of the
+    file's path. Raises `ProbeError` without debug info or where no such file was compiled."""
+    dwarf = info(elf)
+    if dwarf is None:
+        raise ProbeError(f"{elf.path} has no debug info", "install its debug symbols, or build it with -g")
+    found: list[int] = []
+    known = False
+    for unit in dwarf.iter_CUs():
+        program = dwarf.line_program_for_CU(unit)
+        if program is None:
+            continue
+        wanted = _file_numbers(program, source)
+        known = known or bool(wanted)
+        if wanted:
+            found += _statements(program, wanted, line, column)
+    if not known:
+        raise ProbeError(f"no source file of {elf.path} is called {source}")
+    return sorted(set(found))
+
+
+def _file_numbers(program: Any, source: str) -> set[int]:
+    header = program.header
+    first = 0 if header.version >= 5 else 1
+    directories = [d.decode("utf-8", "replace") if isinstance(d, bytes) else str(d) for d in header.include_directory]
+    wanted = set()
+    for number, entry in enumerate(header.file_entry, first):
+        name = entry.name.decode("utf-8", "replace")
+        index = entry.dir_index - (0 if header.version >= 5 else 1)
+        path = f"{directories[index]}/{name}" if 0 <= index < len(directories) else name
+        if path == source or path.endswith(f"/{source}"):
+            wanted.add(number)
+    return wanted
+
+
+def _statements(program: Any, files: set[int], line: int, column: int) -> Iterator[int]:
+    """The first instruction of each run of instructions that belong to the line."""
+    inside = False
+    for entry in program.get_entries():
+        state = entry.state
+        if state is None:
+            continue
+        here = state.file in files and state.line == line and not state.end_sequence
+        if here and not inside and state.is_stmt and (not column or state.column == column):
+            yield state.address
+        inside = here

@@ -1,0 +1,199 @@
+"""uprobe — the entry of a function in a program or library, or any instruction in it.
+
+    uprobe:BINARY:FUNCTION              wildcards in both
+    uprobe:BINARY:FUNCTION+OFFSET       an instruction, OFFSET bytes into the function
+    uprobe:BINARY:ADDRESS               an instruction by its address in the file (as `nm` and `objdump` show it)
+    uprobe:BINARY:cpp:"ns::f"           a C++ function by its demangled name; all overloads unless written with (…)
+    uprobe:BINARY@FILE:LINE[:COLUMN]    a line of its source, by its debug info
+
+BINARY is a path, a program in $PATH, or a library by name (`libc`, `libssl.so.3`) as the dynamic loader finds it;
+with `-p PID` as that process sees it, which may be in a container. `arg0`, `arg1`, … are the arguments as unsigned
+numbers, `reg("name")` any register, `func` the function; where the binary has debug info, `args.NAME` are typed.
+Symbols come from .symtab, .dynsym and separate debug files. How they attach: `probes.lowering`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pytrace.kernel.elf import Elf, Symbol
+from pytrace.kernel.glob import is_glob, matches
+from pytrace.probes import binaries
+from pytrace.probes.base import Context, Point, ProbeError, Target
+from pytrace.probes.binaries import Binary
+from pytrace.probes.kprobe import regs_context
+from pytrace.probes.lowering import has
+from pytrace.probes.text import arguments, did_you_mean, integer
+from pytrace.probes.uapi import AttachType
+from pytrace.program import Attach, Uprobe, UprobeMulti
+
+
+def place(path: str, offset: int, returns: bool, multi: bool, semaphore: int = 0) -> Attach:
+    """The attachment of one place in a file, as its own or as part of a uprobe.multi link."""
+    if multi:
+        return UprobeMulti(path, (offset,), (semaphore,) if semaphore else (), returns=returns)
+    return Uprobe(path, offset, returns=returns, ref_ctr_offset=semaphore)
+
+
+def use_multi(target: Target) -> bool:
+    """Whether uprobe.multi is what to use: it detaches three times as fast. Before 6.10 it took the id of a process for
+    that of a thread."""
+    kernel = target.kernel
+    return has(kernel, "uprobe_multi") and (not target.pid or kernel.version >= (6, 10, 0))
+
+
+@dataclass(frozen=True)
+class UprobeProvider:
+    name: str
+    aliases: tuple[str, ...]
+    doc: str
+    returns: bool
+    listed: bool = False
+
+    def expand(self, rest: str, target: Target) -> list[Point]:
+        parts = arguments(self.name, rest, 2, 3)
+        multi = use_multi(target)
+        expected = AttachType.TRACE_UPROBE_MULTI if multi else 0
+        context = regs_context(target.kernel.machine, self.returns, expected, "user")
+        path, at, source = parts[0].rpartition("@")
+        if at and path and integer(parts[1]) is not None:
+            return self._at_line(path, source, parts[1:], context, target)
+        if len(parts) == 3 and parts[1] != "cpp":
+            raise ProbeError(f"{self.name} does not know the language '{parts[1]}'", 'write cpp:"ns::function"')
+        points: list[Point] = []
+        files = binaries.find(self.name, parts[0], target)
+        for file in files:
+            points += self._in_file(file, parts[1:], context, target)
+        if not points:
+            raise self._no_match(rest, files, parts)
+        return points
+
+    def _in_file(self, file: Binary, parts: list[str], context: Context, target: Target) -> Iterator[Point]:
+        elf = file.elf
+        multi = bool(context.expected_attach_type)
+        if len(parts) == 2:
+            for symbol, text in _demangled(elf, parts[1]):
+                yield self._point(file, elf, symbol, 0, f'cpp:"{text}"', text, context, multi)
+            return
+        text = parts[0]
+        if (address := integer(text)) is not None:
+            yield self._at_address(file, elf, text, address, context, multi)
+            return
+        m = re.fullmatch(r"(.+)\+(\w+)", text)
+        offset = integer(m[2]) if m else 0
+        function = m[1] if m and offset is not None else text
+        if is_glob(function):
+            for symbol in elf.match(function):
+                yield self._point(file, elf, symbol, 0, symbol.name, symbol.name, context, multi)
+            return
+        found = elf.function(function) or next(iter(elf.lookup(function)), None)
+        if found is None:
+            return
+        if offset and self.returns:
+            raise ProbeError(f"{self.name} takes no offset: a function returns as a whole")
+        if offset and found.size and offset >= found.size:
+            raise ProbeError(f"Offset outside the function bounds ('{function}' size is {found.size})")
+        typed = context if offset else self._typed(context, file, elf, found, target)
+        yield self._point(file, elf, found, offset or 0, text, function, typed, multi)
+
+    def _point(
+        self, file: Binary, elf: Elf, symbol: Symbol, add: int, shown: str, function: str, context: Context, multi: bool
+    ) -> Point:
+        offset = elf.offset_of(symbol.address)
+        if offset is None:
+            raise ProbeError(
+                f"'{symbol.name}' is not in the file {file.name}", "it stands in memory that is not loaded from it"
+            )
+        attach = place(file.path, offset + add, self.returns, multi)
+        return Point(f"{self.name}:{file.name}:{shown}", attach, context, function=function)
+
+    def _at_address(self, file: Binary, elf: Elf, text: str, address: int, context: Context, multi: bool) -> Point:
+        offset = elf.offset_of(address)
+        if offset is None:
+            raise ProbeError(f"{text} is not an address of {file.name}", "addresses are those that nm and objdump show")
+        inside = elf.at(address)
+        attach = place(file.path, offset, self.returns, multi)
+        return Point(f"{self.name}:{file.name}:{text}", attach, context, function=inside[0].name if inside else "")
+
+    def _at_line(self, path: str, source: str, parts: list[str], context: Context, target: Target) -> list[Point]:
+        from pytrace.probes import dwarf
+
+        line, column = integer(parts[0]) or 0, integer(parts[1]) if len(parts) > 1 else 0
+        if self.returns:
+            raise ProbeError(f"{self.name} takes no source line: a function returns as a whole")
+        points = []
+        for file in binaries.find(self.name, path, target):
+            elf = file.elf
+            for address in dwarf.addresses_of_line(elf, source, line, column or 0):
+                name = f"{file.name}@{source}:{':'.join(parts)}"
+                point = self._at_address(file, elf, hex(address), address, context, bool(context.expected_attach_type))
+                points.append(replace(point, name=f"{self.name}:{name}"))
+        if not points:
+            raise ProbeError(f"No matches for {self.name} {path}@{source}:{':'.join(parts)}.", "no code on that line")
+        return points
+
+    def _typed(self, context: Context, file: Binary, elf: Elf, symbol: Symbol, target: Target) -> Context:
+        """With `args` where debug info describes the function. Finding that out must not slow down the rest: only
+        files that have debug info are looked at."""
+        if self.returns or not _has_dwarf(elf):
+            return context
+        from pytrace.probes import dwarf
+
+        return dwarf.typed(context, elf, symbol, f"{self.name}:{file.name}:{symbol.name}_args", target.kernel.machine)
+
+    def _no_match(self, rest: str, files: list[Binary], parts: list[str]) -> ProbeError:
+        wanted, names = parts[-1].partition("+")[0], {s.name for f in files for s in f.elf.functions}
+        stripped = [f.name for f in files if f.elf.stripped]
+        hint = None if is_glob(wanted) else did_you_mean(wanted, names)
+        if stripped:
+            note = (
+                f"{stripped[0]} is stripped: only its {len(names)} dynamic symbols are known. Install its debug symbols"
+            )
+            hint = f"{hint} ({note})" if hint else f"{note}, or probe an address"
+        return ProbeError(f"No matches for {self.name} {rest}.", hint)
+
+    def matches(self, pattern: str, target: Target) -> Iterator[str]:
+        path, _, function = pattern.partition(":")
+        for file in binaries.find(self.name, path, target):
+            if function.startswith("cpp:"):
+                for _, text in _demangled(file.elf, function[4:].strip('"')):
+                    yield f'{self.name}:{file.name}:cpp:"{text}"'
+                continue
+            yield from sorted({f"{self.name}:{file.name}:{s.name}" for s in file.elf.match(function or "*")})
+
+    def describe(self, name: str, target: Target) -> list[str]:
+        _, path, *rest = name.split(":")
+        for file in binaries.find(self.name, path, target):
+            symbol = file.elf.function(rest[0]) if len(rest) == 1 else None
+            if symbol and _has_dwarf(file.elf) and not self.returns:
+                from pytrace.probes import dwarf
+
+                return dwarf.parameters(file.elf, symbol)
+        return []
+
+
+def _has_dwarf(elf: Elf) -> bool:
+    if elf.section(".debug_info"):
+        return True
+    from pytrace.kernel.debugfile import find_debug_file
+
+    debug = find_debug_file(elf) if elf.stripped or not elf.section(".symtab") else None
+    return bool(debug and debug.section(".debug_info"))
+
+
+def _demangled(elf: Elf, pattern: str) -> Iterator[tuple[Symbol, str]]:
+    """The C++ functions whose demangled name matches; without parentheses in the pattern, whatever their parameters.
+
+    Raises `ProbeError` where there is no C++ runtime to demangle with."""
+    from pytrace.kernel.demangle import base_name, demangle, is_mangled
+
+    for symbol in elf.functions:
+        if is_mangled(symbol.name):
+            text = demangle(symbol.name)
+            if matches(text, pattern) or ("(" not in pattern and matches(base_name(text), pattern)):
+                yield symbol, text
+
+
+PROVIDER = UprobeProvider("uprobe", ("u",), "the entry of a function in user space", returns=False)

@@ -40,7 +40,7 @@ def select(lines: str, pattern: str) -> list[str]:
     if not is_glob(pattern):
         at = lines.find(f"\n{pattern}\n") if not lines.startswith(f"{pattern}\n") else 0
         return [pattern] if at >= 0 else []
-    return compile_glob(pattern).findall(lines)
+    return compile_glob(pattern).findall(lines[:-1]) if lines else []
 
 
 def matches(name: str, pattern: str) -> bool:

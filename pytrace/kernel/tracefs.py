@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytrace.kernel.errors import KernelError
-from pytrace.kernel.glob import compile_glob
+from pytrace.kernel.glob import select
 
 PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _FIELD = re.compile(
@@ -161,7 +161,7 @@ class Tracefs:
 
     def match(self, pattern: str) -> list[tuple[str, str]]:
         """All (category, event) whose `category:event` matches a glob, sorted."""
-        found = compile_glob(pattern).findall(self.available)
+        found = select(self.available, pattern)
         return [(category, event) for category, _, event in (line.partition(":") for line in found)]
 
     def format(self, category: str, event: str) -> EventFormat | None:

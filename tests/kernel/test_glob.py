@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pytrace.kernel.glob import is_glob, matches, select
 
 names = st.text("ab_.-[]!^*?\\", max_size=6).filter(lambda s: "\n" not in s)
-patterns = st.text("ab_.-*?\\", max_size=6) | st.sampled_from(["**", "*?", "[ab]*", "[!a]?", "*[a-c]", "a[", "[]a]", "x[^a]"])
+patterns = st.text("ab_.-*?\\", max_size=6) | st.sampled_from(
+    ["**", "*?", "[ab]*", "[!a]?", "*[a-c]", "a[", "[]a]", "x[^a]"]
+)
 
 
 @given(names, patterns)

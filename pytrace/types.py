@@ -517,8 +517,8 @@ class Hist(Aggregation):
 
 @dataclass(frozen=True)
 class LHist(Aggregation):
-    """Linear histogram: bucket 0 counts values < `min`, bucket i+1 those in [min+i*step, min+(i+1)*step),
-    the last one those >= `max`."""
+    """Linear histogram: bucket 0 counts values < `min`, bucket i+1 those in [min+i*step, min+(i+1)*step), as long
+    as that ends at or below `max`; the last one counts everything from there on."""
 
     min: int
     max: int
@@ -526,7 +526,7 @@ class LHist(Aggregation):
 
     @property
     def buckets(self) -> int:
-        return (self.max - self.min + self.step - 1) // self.step + 2
+        return (self.max - self.min) // self.step + 2
 
     @property
     def size(self) -> int:

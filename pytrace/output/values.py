@@ -228,7 +228,7 @@ class HistValue(Histogram):
 
 @dataclass(frozen=True)
 class LHistValue(Histogram):
-    """A linear histogram over [`min`, `max`) in steps of `step`; see `Histogram`."""
+    """A linear histogram from `min` in whole steps of `step` up to `max`; see `Histogram`."""
 
     min: int
     max: int
@@ -238,9 +238,7 @@ class LHistValue(Histogram):
         if index == 0:
             return None, self.min
         low = self.min + (index - 1) * self.step
-        if index == len(self.counts) - 1:
-            return self.max, None
-        return low, low + self.step
+        return low, None if index == len(self.counts) - 1 else low + self.step
 
     def _like(self, counts: tuple[int, ...]) -> LHistValue:
         return LHistValue(counts, self.min, self.max, self.step)

@@ -7,21 +7,21 @@ scripts that differ in layout only are equal. Names keep their sigil off: `Varia
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from pytrace.diagnostics import Source, Span
+from pytrace.syntax.node import Base, field, node
 
 
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    span: Span = field(repr=False, compare=False)
+@node
+class Node(Base):
+    span: Span = field(repr=False, compare=False, kw_only=True)
 
 
 # --- types as written -------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@node
 class NamedType(Node):
     """`uint64`, `string`, `pid_t`, or with a tag `struct task_struct`, `union u`, `enum e`."""
 
@@ -29,12 +29,12 @@ class NamedType(Node):
     tag: Literal["struct", "union", "enum"] | None = None
 
 
-@dataclass(frozen=True)
+@node
 class PointerType(Node):
     to: TypeExpr
 
 
-@dataclass(frozen=True)
+@node
 class ArrayType(Node):
     """`T[n]`, `T[]`; `string[64]`, `buffer[8]` and `inet[16]` are written this way too."""
 
@@ -42,12 +42,12 @@ class ArrayType(Node):
     size: Expr | None
 
 
-@dataclass(frozen=True)
+@node
 class TupleType(Node):
     elements: tuple[TypeExpr, ...]
 
 
-@dataclass(frozen=True)
+@node
 class TypeofType(Node):
     """`typeof(expr)` or `typeof(T)` in the place of a type."""
 
@@ -60,14 +60,14 @@ TypeExpr = NamedType | PointerType | ArrayType | TupleType | TypeofType
 # --- expressions ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@node
 class Integer(Node):
     """A literal in any form; `value` is never negative (minus is a `Unary`)."""
 
     value: int
 
 
-@dataclass(frozen=True)
+@node
 class String(Node):
     """A string literal with its escapes undone. Characters are bytes 0–255 or text; encoded as UTF-8
     with `surrogateescape`, so `"\\xff"` is the one byte 0xff."""
@@ -75,43 +75,43 @@ class String(Node):
     value: str
 
 
-@dataclass(frozen=True)
+@node
 class Boolean(Node):
     value: bool
 
 
-@dataclass(frozen=True)
+@node
 class Identifier(Node):
     """A bare name: builtin, enum constant, C macro, macro call without parentheses."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@node
 class Positional(Node):
     """`$1`, `$2`, …"""
 
     index: int
 
 
-@dataclass(frozen=True)
+@node
 class PositionalCount(Node):
     """`$#`"""
 
 
-@dataclass(frozen=True)
+@node
 class Variable(Node):
     name: str
 
 
-@dataclass(frozen=True)
+@node
 class Map(Node):
     """`@name` without a key: a scalar map, or the whole of a keyed one."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@node
 class MapAccess(Node):
     """`@name[key]`; `@name[a, b]` has a `Tuple` for its key."""
 
@@ -119,19 +119,19 @@ class MapAccess(Node):
     key: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Tuple(Node):
     elements: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@node
 class Record(Node):
     """`(name=value, …)`"""
 
     fields: tuple[tuple[str, Expr], ...]
 
 
-@dataclass(frozen=True)
+@node
 class Unary(Node):
     """`op` is one of `-  !  ~  *  &  +`."""
 
@@ -139,7 +139,7 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Increment(Node):
     """`++x`, `x++`, `--x`, `x--`"""
 
@@ -148,7 +148,7 @@ class Increment(Node):
     prefix: bool
 
 
-@dataclass(frozen=True)
+@node
 class Binary(Node):
     """`op` as in C; `&&` and `||` short-circuit."""
 
@@ -157,7 +157,7 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Ternary(Node):
     """`condition ? then : otherwise`; `then` is None in `a ?: b`."""
 
@@ -166,7 +166,7 @@ class Ternary(Node):
     otherwise: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Field(Node):
     """`object.name`, `object->name`, and `object.0` for a tuple (name ``"0"``)."""
 
@@ -175,7 +175,7 @@ class Field(Node):
     arrow: bool = False
 
 
-@dataclass(frozen=True)
+@node
 class Index(Node):
     """`object[index]` on anything but a map."""
 
@@ -183,7 +183,7 @@ class Index(Node):
     index: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Call(Node):
     """`name(args)`; `bang` for `name!(args)`. An argument may be a type (macros, `sizeof`-likes)."""
 
@@ -192,18 +192,18 @@ class Call(Node):
     bang: bool = False
 
 
-@dataclass(frozen=True)
+@node
 class Cast(Node):
     type: TypeExpr
     operand: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Sizeof(Node):
     of: Expr | TypeExpr
 
 
-@dataclass(frozen=True)
+@node
 class Offsetof(Node):
     """`offsetof(T, a.b)`"""
 
@@ -211,12 +211,12 @@ class Offsetof(Node):
     path: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@node
 class Typeinfo(Node):
     of: Expr | TypeExpr
 
 
-@dataclass(frozen=True)
+@node
 class BlockExpr(Node):
     """`{ statements; value }`"""
 
@@ -224,7 +224,7 @@ class BlockExpr(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Comptime(Node):
     operand: Expr
 
@@ -260,12 +260,12 @@ Expr = (
 # --- statements -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@node
 class ExprStmt(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Assign(Node):
     """`target = value`, or `target op= value` with `op` the operator without its `=`.
     The target is a `Variable`, `Map`, `MapAccess`, or (rejected later) anything else."""
@@ -275,7 +275,7 @@ class Assign(Node):
     op: str | None = None
 
 
-@dataclass(frozen=True)
+@node
 class Let(Node):
     """`let $x`, `let $x : T`, `let $x = e`, `let $x : T = e`"""
 
@@ -284,19 +284,19 @@ class Let(Node):
     value: Expr | None
 
 
-@dataclass(frozen=True)
+@node
 class Discard(Node):
     """`_ = e`"""
 
     value: Expr
 
 
-@dataclass(frozen=True)
+@node
 class Block(Node):
     body: tuple[Stmt, ...]
 
 
-@dataclass(frozen=True)
+@node
 class If(Node):
     """`otherwise` is a `Block`, another `If` (`else if`) or None. `comptime` for `if comptime …`."""
 
@@ -306,7 +306,7 @@ class If(Node):
     comptime: bool = False
 
 
-@dataclass(frozen=True)
+@node
 class ForMap(Node):
     """`for ($kv : @map) { }`"""
 
@@ -315,7 +315,7 @@ class ForMap(Node):
     body: Block
 
 
-@dataclass(frozen=True)
+@node
 class ForRange(Node):
     """`for ($i : start..end) { }`; `end` is exclusive."""
 
@@ -325,29 +325,29 @@ class ForRange(Node):
     body: Block
 
 
-@dataclass(frozen=True)
+@node
 class While(Node):
     condition: Expr
     body: Block
 
 
-@dataclass(frozen=True)
+@node
 class Unroll(Node):
     count: Expr
     body: Block
 
 
-@dataclass(frozen=True)
+@node
 class Jump(Node):
     kind: Literal["break", "continue"]
 
 
-@dataclass(frozen=True)
+@node
 class Return(Node):
     value: Expr | None
 
 
-@dataclass(frozen=True)
+@node
 class ImportStmt(Node):
     path: str
 
@@ -358,7 +358,7 @@ Stmt = ExprStmt | Assign | Let | Discard | Block | If | ForMap | ForRange | Whil
 # --- top level --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@node
 class AttachPoint(Node):
     """One probe as written, e.g. `tracepoint:syscalls:sys_enter_*`; its provider parses the text.
     Positional parameters inside are still `$1`."""
@@ -366,7 +366,7 @@ class AttachPoint(Node):
     text: str
 
 
-@dataclass(frozen=True)
+@node
 class Probe(Node):
     """`name = a, b /predicate/ { body }`"""
 
@@ -376,30 +376,30 @@ class Probe(Node):
     name: str | None = None
 
 
-@dataclass(frozen=True)
+@node
 class CDefinition(Node):
     """A `#include`/`#define`/… line or a struct/union/enum/typedef declaration, as raw C text."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@node
 class ConfigEntry(Node):
     key: str
     value: Expr | str
 
 
-@dataclass(frozen=True)
+@node
 class Config(Node):
     entries: tuple[ConfigEntry, ...]
 
 
-@dataclass(frozen=True)
+@node
 class Import(Node):
     path: str
 
 
-@dataclass(frozen=True)
+@node
 class MapDecl(Node):
     """`let @m = lruhash(100);`"""
 
@@ -408,7 +408,7 @@ class MapDecl(Node):
     size: Expr | None
 
 
-@dataclass(frozen=True)
+@node
 class Macro(Node):
     """`macro name($var, expr, @map) { body }`; parameters are `Variable`, `Identifier`, `Map` or
     `TypeofType` (a type argument). `value` is the block's value, if it has one."""
@@ -419,13 +419,13 @@ class Macro(Node):
     value: Expr | None
 
 
-@dataclass(frozen=True)
+@node
 class Param(Node):
     name: str
     type: TypeExpr
 
 
-@dataclass(frozen=True)
+@node
 class Subprogram(Node):
     """`fn name($a : type, …) : type { body }`"""
 
@@ -435,12 +435,12 @@ class Subprogram(Node):
     body: Block
 
 
-@dataclass(frozen=True)
+@node
 class Comment(Node):
     """`// …` or `/* … */`; its span has the text. Comments stand beside the tree, in source order."""
 
 
-@dataclass(frozen=True)
+@node
 class Script(Node):
     """`comments` take no part in equality: they are kept for the printer."""
 

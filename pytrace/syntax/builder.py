@@ -6,41 +6,43 @@ grammar lets through and the language does not (a definition after the first pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytrace.diagnostics import Diagnostics, Source, Span
 from pytrace.syntax import ast, literals
 from pytrace.syntax.lexer import Lexer, Token
+from pytrace.syntax.node import Base, node
 
 Extent = tuple[int, int]
 Children = list[Any]
 
 
-class _Ended(NamedTuple):
+@node
+class _Ended(Base):
     """A statement with its `;`."""
 
     statement: ast.Stmt
 
 
-@dataclass(frozen=True)
-class _If:
+@node
+class _If(Base):
     condition: ast.Expr
     then: _Statements
     otherwise: _Statements | _If | None
     span: Span
 
 
-@dataclass(frozen=True)
-class _Statements:
+@node
+class _Statements(Base):
+    """A block that may become an `ast.Block` or a value; `open` if the last statement has no `;`."""
+
     body: tuple[ast.Stmt | _If | _Block, ...]
     open: bool
-    """Whether the last one has no `;` and so may be the value."""
     span: Span
 
 
-@dataclass(frozen=True)
-class _Block:
+@node
+class _Block(Base):
     statements: _Statements
 
 

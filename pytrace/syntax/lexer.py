@@ -11,12 +11,10 @@ Contextual: `next(row)` is given the actions of the current parser state, and wh
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.syntax.patterns import Pattern
 from pytrace.syntax.table import Table
 from pytrace.syntax.words import BUILTIN_TYPES, BUILTIN_VALUES, PATHLESS_PROVIDERS
 
@@ -28,40 +26,43 @@ class TooManyErrors(Exception):
     """Ends the parsing of a text that is no script at all. Does not leave this package."""
 
 
-class Token(NamedTuple):
-    kind: int
-    start: int
-    end: int
-    text: str
+class Token:
+    """`text` is what stands at [start, end) of the source; `kind` is the terminal's number in the table."""
+
+    __slots__ = ("end", "kind", "start", "text")
+
+    def __init__(self, kind: int, start: int, end: int, text: str) -> None:
+        self.kind = kind
+        self.start = start
+        self.end = end
+        self.text = text
 
 
-_SPACE = re.compile(r"(?:\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*")
-_COMMENT = re.compile(r"//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/")
-_ATTACH_POINT = re.compile(r'(?:"(?:[^"\\\n]|\\[^\n])*"|[^\s,{}<;"])+')
-_TEMPLATE_POINT = re.compile(r'(?:"(?:[^"\\\n]|\\[^\n])*"|[^\s,{};"])+')
-_PROBE_NAME = re.compile(r"[A-Za-z_]\w*=(?=[\w*?])", re.A)
-_DIRECTIVE = re.compile(r"#(?:\\\r?\n|[^\n])*")
-_C_DEFINITION = re.compile(r"(?:struct|union|enum|typedef)\b(?!\s*[:=])")
+_SPACE = Pattern(r"(?:\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*")
+_COMMENT = Pattern(r"//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/")
+_ATTACH_POINT = Pattern(r'(?:"(?:[^"\\\n]|\\[^\n])*"|[^\s,{}<;"])+')
+_TEMPLATE_POINT = Pattern(r'(?:"(?:[^"\\\n]|\\[^\n])*"|[^\s,{};"])+')
+_PROBE_NAME = Pattern(r"[A-Za-z_]\w*=(?=[\w*?])")
+_DIRECTIVE = Pattern(r"#(?:\\\r?\n|[^\n])*")
+_C_DEFINITION = Pattern(r"(?:struct|union|enum|typedef)\b(?!\s*[:=])")
 _ITEM_WORDS = (
-    ("MACRO", re.compile(r"macro(?=\s+\w)", re.A)),
-    ("FN", re.compile(r"fn(?=\s+\w)", re.A)),
-    ("LET_MAP", re.compile(r"let(?=\s+[@$])", re.A)),
-    ("CONFIG", re.compile(r"config(?=\s*[={])", re.A)),
-    ("IMPORT", re.compile(r"import(?=[\s\"])", re.A)),
+    ("MACRO", Pattern(r"macro(?=\s+\w)")),
+    ("FN", Pattern(r"fn(?=\s+\w)")),
+    ("LET_MAP", Pattern(r"let(?=\s+[@$])")),
+    ("CONFIG", Pattern(r"config(?=\s*[={])")),
+    ("IMPORT", Pattern(r"import(?=[\s\"])")),
 )
 _TAGGED = r"(?:struct|union|enum)\s+[A-Za-z_]\w*"
 _SUFFIXES = r"(?:\s*\*|\s*\[\s*\w*\s*\])*"
-_SURE_CAST = re.compile(
-    rf"\(\s*(?:typeof\s*\(|{_TAGGED}|[A-Za-z_]\w*\s*(?:\[\s*\w*\s*\]\s*)*\*+{_SUFFIXES}\s*\))", re.A
-)
-_LIKELY_CAST = re.compile(rf"\(\s*([A-Za-z_]\w*){_SUFFIXES}\s*\)", re.A)
-_SIZED_CAST = re.compile(r"\(\s*([A-Za-z_]\w*)\s*\[[^\[\]]*\]\s*\)", re.A)
-_OPERAND = re.compile(r'[\w"$@(!~*]|--|\+\+|-|&(?!&)', re.A)
-_POINTER_ARGUMENT = re.compile(r"\s*\*[\s*]*[,)]")
-_SCRIPT_GOES_ON = re.compile(
+_SURE_CAST = Pattern(rf"\(\s*(?:typeof\s*\(|{_TAGGED}|[A-Za-z_]\w*\s*(?:\[\s*\w*\s*\]\s*)*\*+{_SUFFIXES}\s*\))")
+_LIKELY_CAST = Pattern(rf"\(\s*([A-Za-z_]\w*){_SUFFIXES}\s*\)")
+_SIZED_CAST = Pattern(r"\(\s*([A-Za-z_]\w*)\s*\[[^\[\]]*\]\s*\)")
+_OPERAND = Pattern(r'[\w"$@(!~*]|--|\+\+|-|&(?!&)')
+_POINTER_ARGUMENT = Pattern(r"\s*\*[\s*]*[,)]")
+_SCRIPT_GOES_ON = Pattern(
     r"\Z|#|(?:macro|fn|struct|union|enum|import)\s|let\s+@|config\s*=\s*\{"
     r"|[A-Za-z*?][\w*?.-]*:[^\s:]|[A-Za-z_]\w*=[A-Za-z]\w*:|(?:begin|end)\s*[{<,/]",
-    re.A | re.I,
+    ignore_case=True,
 )
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _LITERALS = ("IDENT", "VARIABLE", "POSITIONAL", "MAP", "NUMBER", "STRING")
@@ -83,7 +84,7 @@ class Lexer:
         self.previous: Token | None = None
         self.quiet = False
         """Set while the parser skips what it could not understand: nothing in there is worth a report."""
-        self._match = _tokens(table.pattern)
+        self._tokens = _tokens(table.pattern)
         ids = table.ids
         self._ids = ids
         self._kinds = {name: ids[name] for name in _LITERALS}
@@ -178,7 +179,7 @@ class Lexer:
             return self._open("ANGLE_OPEN")
         elif character == ">" and inner == "<" and self._closes_angle():
             return self._close("ANGLE_CLOSE")
-        match = self._match(text, start)
+        match = self._tokens.match(text, start)
         if match is None:
             return self._stray()
         kind = match.lastgroup
@@ -218,10 +219,12 @@ class Lexer:
         text, start = self.text, self.position
         if _SURE_CAST.match(text, start):
             return True
-        match = _LIKELY_CAST.match(text, start) or _SIZED_CAST.match(text, start)
-        if match is None or match[1] in BUILTIN_VALUES or match[1] in self.table.words:
-            return False
-        if match.re is _SIZED_CAST and match[1] not in BUILTIN_TYPES:
+        match = _LIKELY_CAST.match(text, start)
+        if match is None:
+            match = _SIZED_CAST.match(text, start)
+            if match is None or match[1] not in BUILTIN_TYPES:
+                return False
+        if match[1] in BUILTIN_VALUES or match[1] in self.table.words:
             return False
         after = _SPACE.match(text, match.end())
         assert after is not None
@@ -278,7 +281,7 @@ class Lexer:
             end = len(text) if newline < 0 else newline
             self._error(start, end, "this string is never closed", "a string ends with '\"' on the same line")
             return self._token("STRING", end - start)
-        while end < len(text) and not text[end].isspace() and text[end] != '"' and not self._match(text, end):
+        while end < len(text) and not text[end].isspace() and text[end] != '"' and not self._tokens.match(text, end):
             end += 1
         hint = None
         if character == "'":
@@ -323,5 +326,5 @@ class Lexer:
 
 
 @cache
-def _tokens(pattern: str) -> Callable[[str, int], re.Match[str] | None]:
-    return re.compile(pattern, re.A).match
+def _tokens(pattern: str) -> Pattern:
+    return Pattern(pattern)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
 from pytrace.diagnostics import Diagnostics, Span
+from pytrace.syntax.patterns import Pattern
+
+if TYPE_CHECKING:
+    import re
 
 MAX_INTEGER = 2**64 - 1
 
@@ -17,15 +21,17 @@ _UNITS = {
     "h": 3600 * 10**9,
     "d": 86400 * 10**9,
 }
-_HEX = re.compile(r"0[xX]([0-9a-fA-F_]+)[uUlL]*")
-_OCTAL = re.compile(r"0([0-7_]*)[uUlL]*")
-_DECIMAL = re.compile(r"([0-9][0-9_]*)(?:[eE]([0-9_]+)|([uU][lL]{0,2}|[lL]{1,2}[uU]?)|(ns|us|ms|s|m|h|d))?")
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)")
+_HEX = Pattern(r"0[xX]([0-9a-fA-F_]+)[uUlL]*")
+_OCTAL = Pattern(r"0([0-7_]*)[uUlL]*")
+_DECIMAL = Pattern(r"([0-9][0-9_]*)(?:[eE]([0-9_]+)|([uU][lL]{0,2}|[lL]{1,2}[uU]?)|(ns|us|ms|s|m|h|d))?")
+_ESCAPE = Pattern(r"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)")
 _PLAIN_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"'}
 
 
 def integer(text: str, span: Span, diagnostics: Diagnostics) -> int:
     """The value of an integer literal. What is none, or does not fit 64 bits, is reported and counts as 0."""
+    if text.isdecimal() and text[0] != "0" and len(text) < 19:
+        return int(text)
     value = None
     if text.rstrip("uUlL").endswith("_"):
         diagnostics.error(span, "an integer cannot end with '_'")

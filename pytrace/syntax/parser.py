@@ -60,6 +60,7 @@ class Parser:
         rows = self.table.row
         rules = self.table.rules
         lexer = self.lexer
+        builder = self.builder
         self.states = states = [self.table.starts[self.start]]
         self.values: list[Any] = []
         self.extents: list[tuple[int, int]] = []
@@ -89,11 +90,10 @@ class Parser:
                 row = rows(action - 1)
                 token = lexer.next(row)
                 continue
-            rule = rules[-action - 1]
-            length = rule.length
-            if length == 1 and rule.kind == "single":
+            symbol, length, name, kind, keep, nones = rules[-action - 1]
+            if length == 1 and kind == "single":
                 states.pop()
-                state = rows(states[-1])[rule.symbol] - 1
+                state = rows(states[-1])[symbol] - 1
                 states.append(state)
                 row = rows(state)
                 continue
@@ -108,20 +108,17 @@ class Parser:
                 at = extents[-1][1] if extents else token.start
                 extent = (at, at)
                 depth = 0
-            if rule.keep is not None:
-                children = _kept(rule, children)
-            if rule.kind == "build":
+            if keep is not None:
+                children = _kept(keep, nones, children)
+            value: Any = children
+            if kind == "build":
                 depth += 1
                 if depth > MAX_DEPTH:
                     raise _TooDeep
-                value = getattr(self.builder, rule.name)(children, extent)
-            elif rule.kind == "single" and len(children) == 1:
-                value = children[0]
-            elif rule.kind == "single":
-                value = getattr(self.builder, rule.name)(children, extent)
-            else:
-                value = children
-            state = rows(states[-1])[rule.symbol] - 1
+                value = getattr(builder, name)(children, extent)
+            elif kind == "single":
+                value = children[0] if len(children) == 1 else getattr(builder, name)(children, extent)
+            state = rows(states[-1])[symbol] - 1
             states.append(state)
             values.append(value)
             extents.append(extent)
@@ -171,18 +168,17 @@ class Parser:
         return token
 
 
-def _kept(rule: table.Rule, children: list[Any]) -> list[Any]:
+def _kept(keep: table.Keep, nones: int, children: list[Any]) -> list[Any]:
     """The children that a node is built from. Lists of inlined rules are spliced in; the first is extended in place,
     which keeps long lists linear."""
     kept: list[Any] = []
-    assert rule.keep is not None
-    for index, splice, nones in rule.keep:
-        kept.extend([None] * nones)
+    for index, splice, gap in keep:
+        kept.extend([None] * gap)
         if not splice:
             kept.append(children[index])
         elif kept:
             kept.extend(children[index])
         else:
             kept = children[index]
-    kept.extend([None] * rule.nones)
+    kept.extend([None] * nones)
     return kept

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os.path
 import struct
 from functools import cache
-from typing import Literal, NamedTuple
 from zlib import crc32
 
 GRAMMAR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "grammar.lark")
@@ -21,16 +20,13 @@ def fingerprint(grammar: str) -> int:
     return crc32(grammar.encode())
 
 
-class Rule(NamedTuple):
-    """One production. `keep` names the children that reach the builder, as (index, splice it?, Nones before it);
-    None stands for all of them as they are. `kind`: build a node, hand a single child on, or splice into the parent."""
+Keep = tuple[tuple[int, bool, int], ...]
 
-    symbol: int
-    length: int
-    name: str
-    kind: Literal["build", "single", "splice"]
-    keep: tuple[tuple[int, bool, int], ...] | None
-    nones: int
+Rule = tuple[int, int, str, str, Keep | None, int]
+"""One production: (symbol, length, builder's method, kind, kept children, Nones after them).
+
+`kind` is "build" a node, hand a "single" child on, or "splice" into the parent's children. The kept children are
+(index, splice it?, Nones before it) each; None stands for all of them as they are."""
 
 
 class Table:
@@ -45,7 +41,7 @@ class Table:
         self.terminals: tuple[str, ...] = _table.TERMINALS
         self.symbols: tuple[str, ...] = _table.TERMINALS + _table.NONTERMINALS
         self.ids: dict[str, int] = {name: i for i, name in enumerate(self.symbols)}
-        self.rules = tuple(Rule(*rule) for rule in _table.RULES)
+        self.rules: tuple[Rule, ...] = _table.RULES
         self.starts: dict[str, int] = _table.STARTS
         self.ends: dict[str, int] = _table.ENDS
         self.words: dict[str, int] = {word: self.ids[name] for word, name in _table.WORDS.items()}

@@ -1,0 +1,45 @@
+"""What an attached program hangs on: descriptors that detach it when they are closed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pytrace.kernel import Kernel
+
+
+class AttachError(Exception):
+    """A program could not be attached; the message says where to and why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What attaching depends on besides the spec: the kernel, and the process that user-space probes are limited to (0:
+    all)."""
+
+    kernel: Kernel
+    pid: int = 0
+
+
+@dataclass
+class Link:
+    """Closing it detaches. `slow` says that closing waits for the kernel to quiesce: such links are worth closing at the
+    same time. An iterator's link is `iterator`: its fd is what each walk is made from."""
+
+    fds: list[int] = field(default_factory=list)
+    slow: bool = False
+    iterator: bool = False
+
+    def close(self) -> None:
+        """Detaches; may be called again."""
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,86 @@
+"""Carries out what records ask for, in their order: shows what is to be shown, acts upon the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytrace.output import Record, RecordReader, Renderer
+from pytrace.program import EventSpec, Program
+from pytrace.runtime.usermaps import ScriptMap
+
+OnEvent = Callable[[Record], bool | None]
+"""Sees each event before it is shown; if it returns True, the event is not shown."""
+
+_SHOWN = frozenset(("printf", "print", "print_entry", "join", "time", "errorf", "warnf"))
+_SEEN = _SHOWN | {"print_map"}
+
+
+class Dispatcher:
+    """The Python side of one loaded program's records. `exit` is called with the code of an `exit()`."""
+
+    def __init__(
+        self,
+        program: Program,
+        maps: Mapping[str, ScriptMap],
+        output: Renderer,
+        exit: Callable[[int], None],
+        on_event: OnEvent | None = None,
+    ) -> None:
+        self._maps, self._output, self._exit, self._on_event = maps, output, exit, on_event
+        self._read = RecordReader(program)
+        self._max_cat = int(dict(program.config).get("max_cat_bytes", 10240))
+        self.errors = 0
+        """How many `errorf` there were."""
+
+    def __call__(self, data: memoryview) -> None:
+        """One record, without the ring's header."""
+        record = self._read(data)
+        spec = record.spec
+        if self._on_event is not None and spec.action in _SEEN and self._on_event(record):
+            return
+        if spec.action in _SHOWN:
+            if spec.action == "errorf":
+                self.errors += 1
+            self._output.event(spec, record.values)
+        else:
+            self._act(spec, record.values)
+
+    def _act(self, spec: EventSpec, values: Sequence[Any]) -> None:
+        match spec.action:
+            case "print_map":
+                target = self._maps[spec.map]
+                top, div = values[:2] if len(values) >= 2 else (0, 0)
+                self._output.map(target.user_map, target.entries(), top, div)
+            case "clear":
+                self._maps[spec.map].clear()
+            case "zero":
+                self._maps[spec.map].zero()
+            case "exit":
+                self._exit(values[0] if values else 0)
+            case "cat":
+                self._cat(self._output.format(spec, values))
+            case "system":
+                self._system(self._output.format(spec, values))
+            case other:
+                raise ValueError(f"a record asks for {other!r}, which is not known here")
+
+    def _cat(self, path: bytes) -> None:
+        try:
+            with open(path, "rb", buffering=0) as file:
+                content = b""
+                # Files of /proc come in pieces, whatever is asked for.
+                while len(content) < self._max_cat and (piece := file.read(self._max_cat - len(content))):
+                    content += piece
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a file name"
+            self._output.message(f"ERROR: failed to open file '{path.decode(errors='replace')}': {reason}")
+            return
+        self._output.cat(content)
+
+    def _system(self, command: bytes) -> None:
+        import subprocess
+
+        done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
+        if done.stdout:
+            self._output.system(done.stdout)

@@ -1,0 +1,393 @@
+"""A tracing session: Programs at work in the kernel, until something ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pytrace.output import Renderer, Text
+from pytrace.program import Counter, Program
+from pytrace.runtime.attach import AttachError, Place
+from pytrace.runtime.child import Child
+from pytrace.runtime.events import Dispatcher, OnEvent
+from pytrace.runtime.loaded import Loaded
+from pytrace.runtime.maps import KernelMap
+from pytrace.runtime.sinks import FdSink
+from pytrace.runtime.symbols import Symbols
+from pytrace.runtime.usermaps import ScriptMap
+from pytrace.runtime.waiting import Signals, Waiter
+
+if TYPE_CHECKING:
+    from pytrace.kernel import Kernel
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_IDLE = 0.05  # seconds between looks at a ring whose records wake nobody
+_BUSY = 0.002  # while it fills faster than an eighth of it in one round
+_TELL_LOST = 1.0
+_STRAGGLERS = 0.5  # for records that are still being written when all is detached
+
+
+class SessionError(Exception):
+    """The session cannot be: what it was to watch is not there."""
+
+
+class Session:
+    """Loads Programs, attaches them, delivers what they send, detaches.
+
+    On entering, `program` is loaded and attached and its `begin` probes have run; `run` works until `exit()`, a signal, the
+    end of the command, of the process `pid` or of the reader of the output; on leaving without an exception, everything is
+    detached, the `end` probes run, what is still in the rings is delivered and the maps are shown. Whatever happens,
+    nothing stays in the kernel.
+
+    output      what shows events and maps; without it, text on stdout. `symbols` is the resolver that it was given
+    pid         user-space probes are limited to that process, and its end is the session's
+    child       the command of `-c`; it is released when everything is attached, ended and reaped by the session
+    on_event    sees each event first
+    native      whether native code may format events; `native_in_use` says whether it does
+    show_maps   whether non-empty maps are shown at the end; by default the Program's config says so
+    announce    whether `Attached N probes` is said
+    flush       called before each sleep and at the end, for an output that buffers
+    output_fd   where the output goes in the end: the session ends when nobody reads it any more
+
+    Errors on entering: `SessionError`, `MapError`, `LoadError`, `VerifierError`, `AttachError`.
+    """
+
+    def __init__(
+        self,
+        program: Program | None = None,
+        *,
+        pid: int = 0,
+        child: Child | None = None,
+        output: Renderer | None = None,
+        symbols: Symbols | None = None,
+        kernel: Kernel | None = None,
+        on_event: OnEvent | None = None,
+        native: bool = True,
+        show_maps: bool | None = None,
+        announce: bool = True,
+        flush: Callable[[], object] | None = None,
+        output_fd: int | None = None,
+    ) -> None:
+        if kernel is None:
+            from pytrace.kernel import Kernel
+
+            kernel = Kernel.running()
+        self.kernel, self.child = kernel, child
+        self.pid = pid or (child.pid if child else 0)
+        self.symbols = symbols or Symbols(kernel)
+        self._watched_pid = pid
+        self._program = program
+        config = dict(program.config) if program else {}
+        self._trailer = str(config.get("str_trunc_trailer", ".."))
+        if output is None:
+            output = Text(FdSink(1), FdSink(2), self.symbols, trailer=self._trailer)
+            output_fd = 1 if output_fd is None else output_fd
+        self.output = output
+        self._on_event, self._native = on_event, native and on_event is None
+        self.native_in_use = False
+        self._show_maps = bool(config.get("print_maps_on_exit", True)) if show_maps is None else show_maps
+        self._missing = str(config.get("missing_probes", "error"))
+        self._announce, self._flush, self._output_fd = announce, flush, output_fd
+        self._loaded: list[Loaded] = []
+        self._script_maps: dict[str, ScriptMap] = {}
+        self._stacks: dict[str, KernelMap] = {}
+        self._exit_code: int | None = None
+        self._ending = False
+        self._finished = False
+        self._deaf = False  # nobody reads the output any more
+        self._lost_told = time.monotonic()
+        self._untold = 0
+        self._opened = contextlib.ExitStack()
+        self._waiter = Waiter()
+        self._opened.callback(self._waiter.close)
+        self._signals = Signals(self._waiter, _ENDING, ())
+
+    # --- what is in it ---------------------------------------------------------------------------
+
+    @property
+    def maps(self) -> Mapping[str, ScriptMap]:
+        """The script's maps by name (`@x`). They answer after the session, too, if `keep_maps` was called in it."""
+        return MappingProxyType(self._script_maps)
+
+    def keep_maps(self) -> None:
+        """Reads all maps, so that they answer when the session is over."""
+        for script_map in self._script_maps.values():
+            script_map.keep()
+
+    @property
+    def loaded(self) -> tuple[Loaded, ...]:
+        return tuple(self._loaded)
+
+    @property
+    def lost(self) -> int:
+        """Events that found no room in a ring, so far."""
+        return sum(loaded.books.lost for loaded in self._loaded) + self._lost_before
+
+    _lost_before = 0
+
+    def add(self, program: Program) -> Loaded:
+        """Loads one more Program, runs its `begin` probes and attaches it. Its maps are those of the session where the
+        names are the same; if their types are not, `MapMismatch` is raised and nothing has changed."""
+        loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, self._stacks)
+        try:
+            dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, self._on_event)
+            write = self._raw if self._native and not getattr(self.output, "needs_values", True) else None
+            native = loaded.deliver(dispatcher, write, trailer=self._trailer.encode())
+            self.native_in_use = self.native_in_use or native
+            script_maps, stacks = loaded.adopt()
+            self._script_maps |= script_maps
+            self._stacks |= stacks
+            self.symbols.add_stacks(stacks)
+            self._loaded.append(loaded)
+            loaded.run("begin")
+            self._drain(loaded)
+            if not loaded.books.exiting:
+                loaded.attach(self._missed)
+                loaded.walk(lambda: self._drain(loaded))
+        except BaseException:
+            if loaded in self._loaded:
+                self._loaded.remove(loaded)
+            loaded.close()
+            raise
+        self._waiter.watch(loaded.ring.fd, loaded)
+        return loaded
+
+    def _raw(self, text: memoryview) -> None:
+        self.output.raw(bytes(text))
+
+    def remove(self, loaded: Loaded) -> None:
+        """Detaches one Program, runs its `end` probes and delivers what it had sent. Its maps stay."""
+        self._retire(loaded)
+        self._waiter.forget(loaded.ring.fd)
+        self._tell_books(loaded)
+        self._lost_before += loaded.books.lost
+        self._loaded.remove(loaded)
+        loaded.close()
+
+    def _missed(self, error: AttachError) -> None:
+        if self._missing == "error":
+            raise error
+        if self._missing == "warn":
+            self.output.message(f"WARNING: {error}")
+
+    # --- its life ----------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self._opened.enter_context(self._signals)
+            if self._watched_pid:
+                self._watch_process(self._watched_pid)
+            if self.child is not None:
+                self._opened.callback(self.child.close)
+                self._waiter.watch(self.child.fd, "child")
+            if self._output_fd is not None:
+                self._watch_reader(self._output_fd)
+            if self._program is not None:
+                with self._until_deaf():
+                    self.add(self._program)
+                    if self._announce:
+                        self.output.attached(len(self._program.probes))
+            if self.child is not None and not self._over():
+                self.child.release()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _watch_process(self, pid: int) -> None:
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError as error:
+            raise SessionError(f"there is no process {pid}") from error
+        self._opened.callback(os.close, fd)
+        self._waiter.watch(fd, "process")
+
+    def _watch_reader(self, fd: int) -> None:
+        """A pipe reports an error to its writer when the last reader is gone; files cannot be watched, nor end so."""
+        with contextlib.suppress(OSError):
+            copy = os.dup(fd)
+            self._opened.callback(os.close, copy)
+            self._waiter.watch(copy, "reader", 0)
+
+    def stop(self, code: int | None = None) -> None:
+        """Ends `run` soon, from any thread; `code` is what it then gives."""
+        if code is not None and self._exit_code is None:
+            self._exit_code = code
+        self._ending = True
+        self._waiter.wake()
+
+    def _over(self) -> bool:
+        if self._ending or self._signals.ended or self._deaf:
+            return True
+        for loaded in self._loaded:
+            if loaded.books.exiting:
+                self.stop(loaded.books.exit_code)
+                return True
+        return False
+
+    def run(self) -> int:
+        """Delivers events until the session is to end, detaches, and shows what is left to show. Gives the exit status:
+        the code of `exit()`, else that of the command of `-c`, else 0. A second Ctrl-C raises `KeyboardInterrupt`."""
+        waits = self.child is not None or any(loaded.waits for loaded in self._loaded)
+        while waits and not self._over():
+            self.poll()
+        self.finish()
+        if self._exit_code is not None:
+            return self._exit_code
+        return (self.child.status or 0) if self.child is not None else 0
+
+    def poll(self, timeout: float | None = None) -> bool:
+        """One round: sleeps until something is to be done, but not longer than `timeout` seconds, and delivers what has
+        come. Whether the session is to go on."""
+        longest = self._pause if timeout is None else min(timeout, self._pause)
+        if self._flush is not None:
+            with self._until_deaf():
+                self._flush()
+        ready = self._waiter.wait(longest)
+        for number in self._signals.drain():
+            for loaded in self._loaded:
+                loaded.signal(number)
+        if "child" in ready or "process" in ready:
+            if self.child is not None and "child" in ready:
+                self.child.reap()
+            self._ending = True
+        if "reader" in ready:
+            self._deaf = True
+        self.drain()
+        return not self._over()
+
+    _pause = _IDLE
+
+    def drain(self) -> int:
+        """Delivers what is in the rings now. Gives the bytes taken out."""
+        taken = 0
+        busy = False
+        for loaded in self._loaded:
+            size = self._drain(loaded)
+            busy = busy or size * 8 > loaded.ring.size
+            taken += size
+        self._pause = _BUSY if busy else _IDLE
+        now = time.monotonic()
+        if now - self._lost_told >= _TELL_LOST:
+            self._lost_told = now
+            for loaded in self._loaded:
+                self._tell_books(loaded)
+        return taken
+
+    def _drain(self, loaded: Loaded) -> int:
+        with self._until_deaf():
+            return loaded.drain()
+        return 0
+
+    @contextlib.contextmanager
+    def _until_deaf(self) -> Iterator[None]:
+        """Notes that the reader of the output is gone, which is no error."""
+        try:
+            yield
+        except BrokenPipeError:
+            self._deaf = True
+
+    def _retire(self, loaded: Loaded) -> None:
+        """Detaches, runs `end`, and delivers everything that was sent."""
+        loaded.detach()
+        _settle()
+        self._drain_all(loaded)
+        if not self._deaf:
+            loaded.run("end")
+            self._drain_all(loaded)
+
+    def _drain_all(self, loaded: Loaded) -> None:
+        until = time.monotonic() + _STRAGGLERS
+        while not self._deaf and loaded.pending:
+            if not self._drain(loaded) and time.monotonic() > until:
+                return
+
+    def finish(self) -> None:
+        """Detaches everything, runs the `end` probes, delivers the rest, shows maps and losses. Once only."""
+        if self._finished:
+            return
+        self._finished = True
+        for loaded in self._loaded:
+            self._retire(loaded)
+        for loaded in self._loaded:
+            if loaded.books.exiting and self._exit_code is None:
+                self._exit_code = loaded.books.exit_code
+        with self._until_deaf():
+            if not self._deaf and self._show_maps:
+                self.output.maps((m.user_map, m.entries()) for m in self._script_maps.values())
+            if self._flush is not None:
+                self._flush()
+        for loaded in self._loaded:
+            self._tell_books(loaded)
+        if self.lost:
+            self.output.lost_total(self.lost)
+        missed = sum(loaded.misses() for loaded in self._loaded)
+        if missed:
+            self.output.message(
+                f"WARNING: {missed} times a probe fired within itself or another of its kind and was not run"
+            )
+
+    def _tell_books(self, loaded: Loaded) -> None:
+        news = loaded.books.news()
+        lost = sum(n for counter, n in news if counter.kind == "lost")
+        if lost:
+            self.output.lost(lost)
+        for counter, n in news:
+            text = _complaint(counter, n)
+            if text:
+                self.output.message(text)
+
+    def close(self) -> None:
+        """Gives everything back without a word. `finish` is the polite way to end."""
+        self._finished = True
+        for loaded in self._loaded:
+            loaded.close()
+        self._loaded.clear()
+        for script_map in self._script_maps.values():
+            script_map.kernel_map.close()
+        for stacks in self._stacks.values():
+            stacks.close()
+        self._stacks.clear()
+        self._opened.close()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.finish()
+        finally:
+            self.close()
+
+
+def _settle() -> None:
+    """Waits until programs that were running when they were detached have ended: such a program is not preempted, so
+    being scheduled once on each CPU is enough."""
+    allowed = os.sched_getaffinity(0)
+    for cpu in allowed:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {cpu})
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, allowed)
+
+
+def _complaint(counter: Counter, n: int) -> str:
+    where = "{}:{}:{}: ".format(*counter.location) if counter.location[0] else ""
+    match counter.kind:
+        case "map_full":
+            return (
+                f"{where}WARNING: Map full; can't update element of {counter.subject} ({n} times). Try increasing "
+                "max_map_keys config or manually evicting old entries"
+            )
+        case "stack_lost":
+            return f"{where}WARNING: {n} stacks were not kept: there was no room for them"
+        case "loop_limit":
+            return f"{where}WARNING: a loop was cut short {n} times"
+        case "divide_by_zero":
+            return f"{where}WARNING: {n} divisions by zero gave 1"
+        case "helper_error":
+            return f"{where}WARNING: {counter.subject or 'a read'} failed {n} times"
+    return ""  # what was lost is told by the renderer

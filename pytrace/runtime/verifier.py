@@ -1,0 +1,67 @@
+"""What the verifier said when it refused a program: the whole log, and the one line in it that matters."""
+
+from __future__ import annotations
+
+import errno
+import re
+import struct
+
+from pytrace.program import ProgSpec
+
+# What is no complaint: state dumps, instructions, source lines, marks of the backtracking and the figures at the end.
+_NOISE = re.compile(
+    r"^(;|\d+: |\d+: \(|\(|from \d+|R\d+(_\w+)?=|R\d+ R\d+|processed \d+ insns|verification time|stack depth|mark_precise|"
+    r"parent |last_idx|regs=|frame\d+|func#|Func#|caller:|callee:|propagating|returning from|to caller|live regs|"
+    r"max_states_per_insn|Live regs|\s|$|\w+ -> )"
+)
+_INSN = re.compile(r"^(\d+): \(")
+
+
+class VerifierError(Exception):
+    """The kernel refused a program. `str()` is the short form: what is wrong, and the script line it came from if that is
+    known. `log` is the verifier's whole log; `location` the (file, line, column) or None; `complaint` the line of the log.
+    """
+
+    def __init__(self, spec: ProgSpec, error: OSError, log: str, btf: bytes) -> None:
+        self.program, self.errno, self.log = spec.name, error.errno, log
+        lines = log.splitlines()
+        complaints = [line for line in lines if not _NOISE.match(line)]
+        self.complaint = complaints[-1].strip() if complaints else ""
+        at = [int(m[1]) for line in lines if (m := _INSN.match(line))]
+        self.location = line_of(spec, at[-1], btf) if at and self.complaint else None
+        super().__init__(self._short(error))
+
+    def _short(self, error: OSError) -> str:
+        reason = self.complaint or _reason(error)
+        where = "{}:{}:{}: ".format(*self.location) if self.location else ""
+        return f"{where}the kernel refuses {self.program}: {reason}"
+
+
+def _reason(error: OSError) -> str:
+    match error.errno:
+        case errno.EPERM | errno.EACCES:
+            return "not permitted (it needs root, or CAP_BPF and CAP_PERFMON; or the kernel has this kind of program locked)"
+        case errno.E2BIG:
+            return "the program is too large"
+        case errno.EINVAL:
+            return "this kernel does not have such programs (EINVAL)"
+        case _:
+            return error.strerror or str(error)
+
+
+def line_of(spec: ProgSpec, insn: int, btf: bytes) -> tuple[str, int, int] | None:
+    """The (file, line, column) that the instruction at index `insn` came from, by the program's line records."""
+    best: tuple[int, int, int] | None = None
+    for start, file, _, place in struct.iter_unpack("=IIII", spec.line_info):
+        if start <= insn and (best is None or start >= best[0]):
+            best = (start, file, place)
+    if best is None or len(btf) < 24:
+        return None
+    return _string(btf, best[1]), best[2] >> 10, best[2] & 1023
+
+
+def _string(btf: bytes, offset: int) -> str:
+    """A string of a BTF's string section (`struct btf_header`: …, str_off at 16, str_len at 20, after hdr_len bytes)."""
+    header, strings = struct.unpack_from("=I", btf, 4)[0], struct.unpack_from("=I", btf, 16)[0]
+    start = header + strings + offset
+    return btf[start : btf.index(b"\0", start)].decode(errors="replace")

@@ -8,7 +8,8 @@ or a cache that nobody but its owner could have written.
 Layout of a ring record: u32 event id, u32 probe index, u64 boot time in ns if `Program.timestamps`,
 then the event's `args` as `types.Tuple` lays them out, starting at an offset that is a multiple of 8.
 
-Layout of the counters map (one mmapable array element): u32 exit flag, u32 exit code, 56 bytes of zeros; then for each
+Layout of the counters map (one mmapable array element): u32 exit flag, u32 exit code, u64 CLOCK_BOOTTIME in ns at
+which the session began (written by the runtime before any program runs), 48 bytes of zeros; then for each
 CPU of `Program.cpus` a row of `counter_stride` bytes holding one u64 for each entry of `counters`.
 
 Layout of per-CPU slots (`Storage.PERCPU_SLOT`): for each of `Program.cpus` CPUs (a power of two, so that a
@@ -27,6 +28,7 @@ from pytrace.types import Type
 
 EXIT_FLAG = 0
 EXIT_CODE = 4
+START_TIME = 8
 COUNTERS_HEADER = 64
 
 
@@ -306,12 +308,13 @@ class EventSpec:
 class Counter:
     """One counter of the counters map.
 
-    kind `lost`: records that found no room, `event` tells whose; `map_full`: updates of the script map
+    kind `lost`: records that found no room; `map_full`: updates of the script map
     `subject` that found no room; `stack_lost`: stacks not kept; `loop_limit`: loops cut short;
-    `helper_error`: failed probe reads and helpers, kept with `-k`.
+    `divide_by_zero`: divisions whose result is 1 for want of a better; `helper_error`: failed probe reads and helpers,
+    kept with `-k`.
     """
 
-    kind: Literal["lost", "map_full", "stack_lost", "loop_limit", "helper_error"]
+    kind: Literal["lost", "map_full", "stack_lost", "loop_limit", "divide_by_zero", "helper_error"]
     subject: str = ""
     location: tuple[str, int, int] = ("", 0, 0)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pytrace.diagnostics import Source, Span
 
 SECTION = "."  # before a function's name: ELF sections and symbols share one name space
+POINTERS = frozenset(("ctx", "map", "key", "value", "frame"))
 ATTRIBUTES = 'nounwind "no-builtins"'
 
 
@@ -59,11 +60,11 @@ class Module:
         self._externals[name] = None
         return f'@"{name}"'
 
-    def function(self, name: str, params: tuple[str, ...], *, pointers: int, main: bool, span: Span) -> Function:
-        """A function whose first `pointers` parameters are `ptr` and whose others are i64. A `main` one is a program's
-        entry and returns i32, others are internal and return i64."""
+    def function(self, name: str, params: tuple[str, ...], *, main: bool, span: Span) -> Function:
+        """A function; its parameters are words, but for those whose names say that they are pointers. A `main` one is
+        a program's entry and returns i32, others are internal and return i64."""
         types = [self._int if main else self._long]
-        types += [self._pointer if i < pointers else self._long for i in range(len(params))]
+        types += [self._pointer if p in POINTERS else self._long for p in params]
         signature = self.metadata(f"!DISubroutineType(types: !{{{', '.join(f'!{n}' for n in types)}}})")
         line = span.line
         file = self.file(span.source)
@@ -81,7 +82,7 @@ class Module:
             for i, p in enumerate(params)
         ]
         self._metadata[nodes] = f"!{{{', '.join(f'!{v}' for v in variables)}}}"
-        parameters = ", ".join(f"{'ptr' if i < pointers else 'i64'} %{p}" for i, p in enumerate(params))
+        parameters = ", ".join(f"{'ptr' if p in POINTERS else 'i64'} %{p}" for p in params)
         linkage = "" if main else "internal "
         noinline = "" if main else "noinline "
         result = "i32" if main else "i64"
@@ -119,7 +120,7 @@ class Function:
         self._location = 0
         self._locations: dict[tuple[str, int, int], int] = {}
         self.terminated = False
-        self.stack = 0
+        self.stack = 0  # bytes of objects that stay on the stack
 
     # --- places -------------------------------------------------------------------------------------
 
@@ -226,8 +227,13 @@ class Function:
         self._count += 1
         name = f"%s{self._count}"
         self._entry.append(f"  {name} = alloca [{size} x i8], align {align}")
-        self.stack += (size + 7) // 8 * 8
         return name
+
+    def frame(self, size: int) -> None:
+        """Gives `%frame` its size: zeroed memory that callbacks share with the entry function."""
+        stores = [f"  %frame.{at} = getelementptr i8, ptr %frame, i64 {at}" for at in range(0, size, 8)]
+        stores += [f"  store i64 0, ptr %frame.{at}, align 8" for at in range(0, size, 8)]
+        self._entry[:0] = [f"  %frame = alloca [{size} x i8], align 8", *stores]
 
     def at_entry(self, text: str) -> None:
         """An instruction that runs before everything else."""

@@ -14,6 +14,7 @@ from pytrace import types as t
 from pytrace.diagnostics import Diagnostics
 from pytrace.probes import expand
 from pytrace.probes.base import Context, Point, ProbeError, Target
+from pytrace.probes.lowering import refine
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
 from pytrace.semantics.scopes import Learnt, Symbols
@@ -72,9 +73,10 @@ def _expand_all(
     total = 0
     for probe in script.probes:
         points: list[Point] = []
+        uses = frozenset(mentioned(probe))
         for written in probe.points:
             try:
-                points += expand(written.text, target)
+                points += (refine(p, uses, target) for p in expand(written.text, target))
             except ProbeError as e:
                 if config.missing_probes == "error":
                     diagnostics.error(written.span, e.message, e.hint)

@@ -106,14 +106,14 @@ def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
         return c.error(n.object.span, f"{where} probes have no args", "use arg0, arg1, … where the probe has those")
     for arg in args:
         if arg.name == n.name:
-            return _load_argument(c, arg.type, typed.ContextLoad(arg.load, type=arg.type, span=n.span), n.span)
+            return load_argument(c, arg.type, typed.ContextLoad(arg.load, type=arg.type, span=n.span), n.span)
     probe = c.points[0].name if c.points else "this probe"
     names = [a.name for a in args]
     hint = nearest(n.name, names) or ("it has: " + ", ".join(names) if names else "it has no arguments at all")
     return c.error(n.span, f"Probe {probe} has no argument '{n.name}'", hint)
 
 
-def _load_argument(c: ExpressionChecker, kind: t.Type, load: typed.ContextLoad, span: Span) -> typed.Expr:
+def load_argument(c: ExpressionChecker, kind: t.Type, load: typed.ContextLoad, span: Span) -> typed.Expr:
     """Words are loaded; arrays and structs in the context are memory at an address in the kernel."""
     if t.is_word(kind):
         return load

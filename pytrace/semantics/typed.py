@@ -230,6 +230,13 @@ class BlockExpr(Expr):
     value: Expr
 
 
+@dataclass(frozen=True)
+class Held(Expr):
+    """A value that codegen has at a pointer operand already."""
+
+    place: str
+
+
 # --- statements -------------------------------------------------------------------------------------
 
 

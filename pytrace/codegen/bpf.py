@@ -1,0 +1,287 @@
+"""The kernel half: typed script in, `Program` out.
+
+Points become BPF programs here. Points that share a body and need not know which of them fired are one program with
+several attachments; system calls' points on one raw tracepoint are one program that dispatches on the number; a body that
+asks for its probe's name gets one program for each point, or an index (dispatch, attach cookie).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.codegen import access, llvm
+from pytrace.codegen.helpers import Helper
+from pytrace.codegen.layout import lay_out
+from pytrace.codegen.link import Object
+from pytrace.codegen.lower import Lower
+from pytrace.codegen.unit import BpfProgram, Unit
+from pytrace.probes.base import Point, SyscallGuard
+from pytrace.probes.lowering import merge
+from pytrace.program import KprobeMulti, Program, ProgSpec, UprobeMulti
+from pytrace.semantics import typed
+
+if TYPE_CHECKING:
+    from pytrace.diagnostics import Source
+    from pytrace.kernel import Kernel
+    from pytrace.options import Options
+    from pytrace.semantics.config import Config
+
+_LOOPS = typed.ForMap | typed.ForRange | typed.While
+
+
+@dataclass(frozen=True)
+class Body:
+    """A probe's body in a program, for some of its points: all of them, or one."""
+
+    probe: typed.Probe
+    points: tuple[Point, ...]
+    fixed: int | None
+    """Which of the probe's points it is, if only one."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A BPF program to be: its bodies run one after the other."""
+
+    name: str
+    bodies: tuple[Body, ...]
+    dispatch: bool = False
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(p for body in self.bodies for p in body.points)
+
+
+def plan(script: typed.Script) -> list[Plan]:
+    """Which programs there will be."""
+    plans: list[Plan] = []
+    dispatched: dict[object, list[Body]] = {}
+    order: list[object] = []
+    for probe in script.probes:
+        for body in _bodies(probe):
+            point = body.points[0]
+            if point.guard is not None:
+                key: object = (point.attach, point.context.attach_btf, point.context.prog_type)
+                if key not in dispatched:
+                    order.append(key)
+                dispatched.setdefault(key, []).append(body)
+            else:
+                order.append(body)
+    for item in order:
+        name = f"p{len(plans)}"
+        if isinstance(item, Body):
+            plans.append(Plan(name, (item,)))
+        else:
+            plans.append(Plan(name, tuple(dispatched[item]), dispatch=True))
+    return plans
+
+
+def _bodies(probe: typed.Probe) -> Iterator[Body]:
+    if len(probe.points) == 1:
+        yield Body(probe, probe.points, 0)
+    elif not probe.points:
+        return
+    elif probe.points[0].guard is not None or not probe.uses_probe or _has_cookies(probe.points):
+        yield Body(probe, probe.points, None)
+    else:
+        for i, point in enumerate(probe.points):
+            yield Body(probe, (point,), i)
+
+
+def _has_cookies(points: tuple[Point, ...]) -> bool:
+    return all(isinstance(p.attach, KprobeMulti | UprobeMulti) for p in points)
+
+
+def nodes(node: object) -> Iterator[object]:
+    """Everything below a typed node, subprograms' bodies included."""
+    yield node
+    if isinstance(node, tuple):
+        for item in node:
+            yield from nodes(item)
+    elif isinstance(node, typed.SubprogramSymbol):
+        yield from nodes(node.body)
+    elif isinstance(node, typed.Node):
+        for f in fields(node):
+            if f.name not in ("span", "type"):
+                value = getattr(node, f.name)
+                if isinstance(value, tuple | typed.SubprogramSymbol) or (
+                    is_dataclass(value) and isinstance(value, typed.Node)
+                ):
+                    yield from nodes(value)
+
+
+def _needs_frame(body: Body) -> bool:
+    """Whether something in a body becomes a callback."""
+    for node in nodes((body.probe.body, body.probe.predicate)):
+        if isinstance(node, _LOOPS):
+            return True
+        if isinstance(node, typed.Call) and node.name == "len":
+            return True
+    return False
+
+
+def build(script: typed.Script, source: Source, kernel: Kernel, options: Options, config: Config) -> Unit:
+    """Emits every program's IR into a new unit, which then has everything but machine code."""
+    unit = Unit(source, kernel, options, config)
+    no_prealloc = kernel.version >= (6, 1, 0)
+    for symbol in script.maps:
+        if not isinstance(symbol.value, t.Unknown):
+            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, no_prealloc)
+    unit.plans = plan(script)
+    for p in unit.plans:
+        _emit(unit, p)
+    return unit
+
+
+def _emit(unit: Unit, p: Plan) -> None:
+    context = p.bodies[0].probe.context
+    program = BpfProgram(p.name, context, p.points, any(_needs_frame(b) for b in p.bodies))
+    span = p.bodies[0].probe.span
+    f = unit.module.function(p.name, ("ctx",), main=True, span=span)
+    program.entry = f
+    if program.has_callbacks:
+        f.store_pointer("%ctx", f.offset("%frame", program.context_slot()))
+    lo = Lower(unit, program, f, None)
+    for body in p.bodies:
+        _emit_body(unit, lo, p, body)
+    if program.has_callbacks:
+        f.frame(program.frame_size)
+    f.ret(str(context.returns))
+
+
+def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
+    f = lo.f
+    probe = body.probe
+    end = f.label("end")
+    lo.on_return = end
+    program = lo.program
+    program.context = probe.context
+    program.fixed_point = body.fixed
+    first = len(unit.probes)
+    unit.probes += [point.name for point in body.points]
+    program.probe_index = str(first)
+    f.at(probe.span)
+    if p.dispatch:
+        index = _dispatch(lo, body, end)
+        program.point_operand = index
+        program.probe_index = f.add(index, first)
+    elif body.fixed is None and probe.uses_probe:
+        cookie = f.helper(Helper.get_attach_cookie, "ptr %ctx")
+        program.point_operand = f.binary("and", cookie, 0xFFFFFFFF)
+        program.probe_index = f.add(program.point_operand, first)
+    if program.has_callbacks:
+        f.store(0, f.offset("%frame", program.FLOW))
+        f.store(program.point_operand or "0", f.offset("%frame", program.PROBE))
+        if program.probe_index.startswith("%"):
+            program.index_base = first
+    if probe.predicate is not None:
+        f.at(probe.predicate.span)
+        inside = f.label("predicate")
+        f.branch(lo.condition(probe.predicate), inside, end)
+        f.place(inside)
+    lo.statements(probe.body.body)
+    f.jump(end)
+    f.place(end)
+
+
+def _dispatch(lo: Lower, body: Body, end: str) -> str:
+    """Goes on only for the system calls of the body's points; the index of the point that fired. A few numbers are
+    compared, many looked up in a table."""
+    f = lo.f
+    guard = body.points[0].guard
+    assert guard is not None
+    load = typed.ContextLoad(guard.load, type=t.UINT32, span=body.probe.span)
+    number = access.context_word(lo, load)
+    numbers = [p.guard.number for p in body.points if p.guard is not None]
+    index = f.alloca(8)
+    f.store(0, index)
+    matched = f.label("matched")
+    if len(numbers) <= 8:
+        for i, n in enumerate(numbers):
+            this, following = f.label("this"), f.label("other")
+            f.branch(f.compare("eq", number, n), this, following)
+            f.place(this)
+            f.store(i, index)
+            f.jump(matched)
+            f.place(following)
+        f.jump(end)
+    else:
+        size = max(numbers) + 1
+        table = bytearray(2 * size)
+        for i, n in enumerate(numbers):
+            table[2 * n : 2 * n + 2] = (i + 1).to_bytes(2, "little")
+        inside = f.label("inside")
+        f.branch(f.compare("ult", number, size), inside, end)
+        f.place(inside)
+        base = f.offset(lo.unit.value("rodata"), lo.unit.rodata(bytes(table)))
+        found = f.load(f.offset(base, f.binary("mul", number, 2)), 16)
+        f.store(f.add(found, -1), index)
+        f.branch(f.compare("ne", found, 0), matched, end)
+    f.place(matched)
+    _native_only(lo, guard, end)
+    return f.load(index)
+
+
+def _native_only(lo: Lower, guard: SyscallGuard, end: str) -> None:
+    """Leaves for a task in a system call of another ABI, whose numbers mean other calls."""
+    if not guard.compat_mask:
+        return
+    f = lo.f
+    task = f.helper_pointer(Helper.get_current_task_btf)
+    status = f.load(f.offset(task, guard.compat_offset), 32, volatile=True)
+    going = f.label("native")
+    f.branch(f.compare("eq", f.binary("and", status, guard.compat_mask), 0), going, end)
+    f.place(going)
+
+
+def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> Program:
+    """Machine code for everything that was emitted."""
+    obj = Object(llvm.emit_object(llvm.optimise(unit.text())))
+    progs = tuple(_prog(obj, p) for p in unit.plans)
+    used = {r.map for p in progs for r in p.relocs}
+    maps = tuple(m for m in unit.map_specs() if m.name in used or m.name in _ALWAYS or m.name in unit.map_names())
+    return Program(
+        name=name,
+        text=text,
+        kernel=unit.kernel.release,
+        cpus=unit.cpus,
+        maps=maps,
+        user_maps=tuple(m.user for m in unit.maps.values()),
+        progs=progs,
+        events=tuple(unit.events),
+        counters=unit.counters,
+        counter_stride=unit.counter_stride,
+        btf=obj.btf,
+        probes=tuple(unit.probes),
+        config=tuple((f.name, getattr(unit.config, f.name)) for f in fields(unit.config)),
+        warnings=warnings,
+        timestamps=unit.options.timestamps,
+    )
+
+
+_ALWAYS = frozenset(("ring", "counters"))
+
+
+def _prog(obj: Object, p: Plan) -> ProgSpec:
+    linked = obj.link(p.name)
+    context = p.bodies[0].probe.context
+    points = p.points
+    return ProgSpec(
+        name=p.name,
+        type=context.prog_type,
+        expected_attach_type=context.expected_attach_type,
+        insns=linked.insns,
+        relocs=linked.relocs,
+        func_info=linked.func_info,
+        line_info=linked.line_info,
+        attach=merge(points, tuple(range(len(points)))),
+        attach_btf=context.attach_btf,
+        attach_module=context.attach_module,
+        sleepable=context.sleepable,
+        func_relocs=linked.func_relocs,
+    )
+
+

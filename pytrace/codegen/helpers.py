@@ -1,0 +1,51 @@
+"""Numbers of the BPF helpers that are used (uapi/linux/bpf.h, `enum bpf_func_id`)."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Helper(enum.IntEnum):
+    map_lookup_elem = 1
+    map_update_elem = 2
+    map_delete_elem = 3
+    ktime_get_ns = 5
+    get_prandom_u32 = 7
+    get_smp_processor_id = 8
+    get_current_pid_tgid = 14
+    get_current_uid_gid = 15
+    get_current_comm = 16
+    get_current_task = 35
+    get_numa_node_id = 42
+    get_socket_cookie = 46
+    override_return = 58
+    get_stack = 67
+    get_current_cgroup_id = 80
+    map_push_elem = 87
+    map_pop_elem = 88
+    probe_write_user = 36
+    send_signal = 109
+    probe_read_user = 112
+    probe_read_kernel = 113
+    probe_read_user_str = 114
+    probe_read_kernel_str = 115
+    send_signal_thread = 117
+    jiffies64 = 118
+    get_ns_current_pid_tgid = 120
+    ktime_get_boot_ns = 125
+    ringbuf_reserve = 131
+    ringbuf_submit = 132
+    ringbuf_discard = 133
+    ringbuf_query = 134
+    get_task_stack = 141
+    d_path = 147
+    per_cpu_ptr = 153
+    get_current_task_btf = 158
+    for_each_map_elem = 164
+    get_func_ip = 173
+    get_attach_cookie = 174
+    task_pt_regs = 175
+    loop = 181
+    strncmp = 182
+    map_lookup_percpu_elem = 195
+    ktime_get_tai_ns = 208

@@ -1,0 +1,182 @@
+"""Loops and subprograms: code that becomes a function of its own.
+
+A loop's body is a callback of `bpf_for_each_map_elem` or `bpf_loop`; the variables that it shares with the code around
+it are in the frame, a block of the entry function's stack whose address is the callback's context. A `return`
+inside sets the frame's flow flag, which every enclosing loop passes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.codegen import maps
+from pytrace.codegen.helpers import Helper
+from pytrace.codegen.ir import Function
+from pytrace.semantics import typed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytrace.codegen.lower import Lower
+    from pytrace.diagnostics import Span
+
+MAX_LOOPS = 1 << 23
+"""BPF_MAX_LOOPS: what one bpf_loop call may do; a longer loop is cut short and counted."""
+
+
+def _inner(lo: Lower, params: tuple[str, ...], span: Span) -> tuple[Lower, Function]:
+    from pytrace.codegen.lower import Lower as Lowering
+
+    f = lo.unit.module.function(lo.program.callback_name(), params, main=False, span=span)
+    return Lowering(lo.unit, lo.program, f, None), f
+
+
+def _body(inner: Lower, body: typed.Block) -> None:
+    """A loop body: `continue` returns 0, `break` and `return` return 1."""
+    f = inner.f
+    stop, following = f.label("break"), f.label("continue")
+    inner.loop_labels.append((stop, following))
+    inner.statements(body.body)
+    f.jump(following)
+    f.place(stop)
+    f.ret("1")
+    f.place(following)
+    f.ret("0")
+
+
+def _after(lo: Lower) -> None:
+    """Passes a `return` from inside a loop on."""
+    f = lo.f
+    flow = f.load(f.offset("%frame", lo.program.FLOW))
+    with f.when(f.truth(flow), "returned"):
+        _leave(lo)
+
+
+def _leave(lo: Lower) -> None:
+    if lo.on_return is not None:
+        lo.f.jump(lo.on_return)
+    else:
+        lo.f.ret("1")
+
+
+def for_map(lo: Lower, s: typed.ForMap) -> None:
+    from pytrace.codegen.lower import signedness
+
+    m = maps.layout(lo, s.map)
+    inner, g = _inner(lo, ("map", "key", "value", "frame"), s.span)
+    kind = s.variable.type
+    assert isinstance(kind, t.Tuple)
+    place = inner.variable(s.variable)
+    inner.zero(place, kind.size)
+    key_type, value_type = kind.elements
+    inner.copy("%key", place, key_type.size, key_type.align)
+    to = g.offset(place, kind.offsets[1])
+    if isinstance(m.user.value, t.Aggregation):
+        g.store(maps.merged_element(inner, m, place), to)
+    elif t.is_word(value_type):
+        bits, signed = signedness(value_type)
+        g.store(g.load("%value", bits, signed), to, bits)
+    else:
+        inner.copy("%value", to, value_type.size, value_type.align)
+    _body(inner, s.body)
+    lo.f.helper(
+        Helper.for_each_map_elem, f"ptr {lo.unit.map(m.name)}", f'ptr @"{g.name}"', "ptr %frame", "i64 0"
+    )
+    _after(lo)
+
+
+def for_range(lo: Lower, s: typed.ForRange) -> None:
+    f = lo.f
+    start, end = lo.word(s.start), lo.word(s.end)
+    slot = lo.program.new_slot()
+    f.store(start, f.offset("%frame", slot))
+    count = f.op(f"sub i64 {end}, {start}")
+    count = f.select(f.compare("sgt", end, start), count, "0")
+
+    def begin(inner: Lower) -> None:
+        at = inner.f.offset("%frame", slot)
+        inner.f.store(inner.f.add(inner.f.load(at), "%index"), inner.variable(s.variable))
+
+    _loop(lo, count, s.span, begin, s.body, None)
+
+
+def while_(lo: Lower, s: typed.While) -> None:
+    _loop(lo, str(MAX_LOOPS), s.span, lambda inner: None, s.body, s.condition)
+
+
+def _loop(
+    lo: Lower,
+    count: str,
+    span: Span,
+    begin: Callable[[Lower], None],
+    body: typed.Block,
+    condition: typed.Expr | None,
+) -> None:
+    f = lo.f
+    inner, g = _inner(lo, ("index", "frame"), span)
+    begin(inner)
+    if condition is not None:
+        going = g.label("going")
+        finished = g.label("finished")
+        g.branch(inner.condition(condition), going, finished)
+        g.place(finished)
+        g.ret("1")
+        g.place(going)
+    _body(inner, body)
+    over = f.compare("ugt", count, MAX_LOOPS) if condition is None else None
+    capped = f.select(over, str(MAX_LOOPS), count) if over is not None else count
+    narrow = f.op(f"trunc i64 {capped} to i32")
+    done = f.helper(Helper.loop, f"i32 {narrow}", f'ptr @"{g.name}"', "ptr %frame", "i64 0")
+    cut = over if over is not None else f.compare("sge", done, MAX_LOOPS)
+    with f.when(cut, "cut"):
+        lo.count("loop_limit", span=span)
+    _after(lo)
+
+
+def jump(lo: Lower, kind: str) -> None:
+    stop, following = lo.loop_labels[-1]
+    lo.f.jump(stop if kind == "break" else following)
+
+
+def return_(lo: Lower, s: typed.Return) -> None:
+    f = lo.f
+    if s.value is not None and lo.returns_value:
+        f.store(lo.word(s.value), "%result")
+    elif s.value is not None:
+        lo.effect(s.value)
+    if lo.on_return is None:
+        f.store(1, f.offset("%frame", lo.program.FLOW))
+    _leave(lo)
+
+
+def call_subprogram(lo: Lower, e: typed.SubprogramCall) -> str:
+    args = [lo.word(a) for a in e.args]
+    name = _subprogram(lo, e.subprogram)
+    frame = ["ptr %frame"] if lo.program.has_callbacks else []
+    return lo.f.call(name, *frame, *(f"i64 {a}" for a in args))
+
+
+def _subprogram(lo: Lower, symbol: typed.SubprogramSymbol) -> str:
+    """The function of a subprogram in this program; each program has its own copy, because each has its own scratch."""
+    from pytrace.codegen.lower import Lower as Lowering
+
+    known = lo.program.functions.get(symbol.name)
+    if known:
+        return known
+    name = f"{lo.program.name}_fn_{symbol.name}"
+    lo.program.functions[symbol.name] = name
+    params = tuple(f"p{i}" for i in range(len(symbol.params)))
+    frame = ("frame",) if lo.program.has_callbacks else ()
+    f = lo.unit.module.function(name, frame + params, main=False, span=symbol.span)
+    inner = Lowering(lo.unit, lo.program, f, "done")
+    inner.returns_value = True
+    f.at_entry("%result = alloca i64, align 8")
+    f.at_entry("store i64 0, ptr %result, align 8")
+    for parameter, operand in zip(symbol.params, params, strict=True):
+        f.store(f"%{operand}", inner.variable(parameter))
+    assert symbol.body is not None
+    inner.statements(symbol.body.body)
+    f.place("done")
+    f.ret(f.load("%result"))
+    return name

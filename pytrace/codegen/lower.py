@@ -1,0 +1,568 @@
+"""Lowers expressions and statements of one function of one BPF program.
+
+A value is asked for in one of four ways: `word` (an i64 operand), `condition` (an i1), `writer` (evaluates what has to be
+evaluated now and returns a function that stores the value at a pointer: that lets a string go straight into a ring
+record) and `place` (a pointer to an aggregate in the program's memory).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.codegen import access, compare, events, loops, maps
+from pytrace.codegen.helpers import Helper
+from pytrace.codegen.ir import Function
+from pytrace.codegen.unit import BpfProgram, Unit
+from pytrace.functions import REGISTRY
+from pytrace.semantics import typed
+
+if TYPE_CHECKING:
+    from pytrace.diagnostics import Span
+
+Writer = Callable[[str], object]
+
+_ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
+_PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+INLINE_BYTES = 64
+"""Up to this size memory is zeroed and copied by plain stores, above by one helper call."""
+
+
+def signedness(kind: t.Type) -> tuple[int, bool]:
+    """Bits and sign of a word type as it stands in memory."""
+    match kind:
+        case t.Int() | t.Enum():
+            return kind.bits, kind.signed
+        case t.Bool():
+            return 8, False
+    return 64, False
+
+
+class Lower:
+    """One function being emitted. `on_return` is where `return` goes: a label of this function, or None inside a callback,
+    where the frame's flow flag tells the callers."""
+
+    def __init__(self, unit: Unit, program: BpfProgram, f: Function, on_return: str | None) -> None:
+        self.unit = unit
+        self.program = program
+        self.f = f
+        self.on_return = on_return
+        self.loop_labels: list[tuple[str, str]] = []
+        self.places: dict[int, str] = {}
+        self.returns_value = False
+        self._scratch = ""
+        self._row = ""
+        self._temporary = ""
+
+    # --- memory of the program ------------------------------------------------------------------------
+
+    def cpu(self) -> str:
+        """The CPU number, masked so that the verifier knows its range."""
+        if not self._row:
+            f = self.f
+            raw, self._row = f"%cpu.raw.{f.name}", f"%cpu.{f.name}"
+            f.at_entry(f"{raw} = call i64 inttoptr (i64 {Helper.get_smp_processor_id:d} to ptr)()")
+            f.at_entry(f"{self._row} = and i64 {raw}, {self.unit.cpus - 1}")
+        return self._row
+
+    def scratch(self, size: int) -> str:
+        """A pointer to `size` bytes of this program's own per-CPU memory."""
+        if not self._scratch:
+            cpu, f = self.cpu(), self.f
+            self._scratch = f"%scratch.{f.name}"
+            at = f"%scratch.at.{f.name}"
+            f.at_entry(f"{at} = mul i64 {cpu}, {self.unit.SCRATCH_STRIDE}")
+            f.at_entry(f"{self._scratch} = getelementptr i8, ptr {self.unit.value('scratch')}, i64 {at}")
+        return self.f.offset(self._scratch, self.unit.scratch(size))
+
+    def temporary(self) -> str:
+        """Eight bytes of stack that every short-lived read shares."""
+        if not self._temporary:
+            self._temporary = self.f.alloca(8)
+        return self._temporary
+
+    def room(self, size: int, captured: bool = False) -> str:
+        """Memory for an aggregate: stack while it is small and private, per-CPU scratch otherwise."""
+        limit = self.unit.config.on_stack_limit
+        if size <= limit and not captured and self.f.stack + size <= self.unit.STACK_BUDGET:
+            self.f.stack += (size + 7) // 8 * 8
+            return self.f.alloca(max(size, 1))
+        return self.scratch(size)
+
+    def zero(self, pointer: str, size: int) -> None:
+        """Zeroes memory. A read from address 0 fails and by its contract leaves zeros: one call for any size."""
+        if size <= INLINE_BYTES:
+            self.f.zero(pointer, size)
+        else:
+            self.f.helper(Helper.probe_read_kernel, f"ptr {pointer}", f"i32 {size}", "i64 0")
+
+    def copy(self, source: str, to: str, size: int, align: int = 1) -> None:
+        if size <= INLINE_BYTES and (align >= 4 or size <= 8):
+            self.f.copy(source, to, size, align)
+        elif size:
+            self.f.helper(Helper.probe_read_kernel, f"ptr {to}", f"i32 {size}", f"ptr {source}")
+
+    def variable(self, symbol: typed.VarSymbol) -> str:
+        """Where a variable lives. Words take a full i64 slot."""
+        captured = symbol.captured and self.program.has_callbacks
+        word = t.is_word(symbol.type)
+        if captured and word:
+            return self.f.offset("%frame", self.program.frame_slot(symbol))
+        if not word and (captured or symbol.type.size > self.unit.config.on_stack_limit):
+            return self.f.offset(self.scratch_base(), self.program.scratch_slot(self.unit, symbol))
+        if id(symbol) not in self.places:
+            self.places[id(symbol)] = self.f.alloca(8 if word else max(1, symbol.type.size))
+            if word:
+                self.f.at_entry(f"store i64 0, ptr {self.places[id(symbol)]}, align 8")
+        return self.places[id(symbol)]
+
+    def scratch_base(self) -> str:
+        self.scratch(0)
+        return self._scratch
+
+    # --- words -----------------------------------------------------------------------------------------
+
+    def word(self, e: typed.Expr) -> str:
+        """The value of an expression of a word type."""
+        f = self.f
+        match e:
+            case typed.Const():
+                return str(e.value if e.value < 1 << 63 else e.value - (1 << 64))
+            case typed.Var():
+                return f.load(self.variable(e.symbol))
+            case typed.MapGet():
+                return maps.read(self, e)
+            case typed.ContextLoad():
+                return access.context_word(self, e)
+            case typed.ContextPointer():
+                return f.address(self.context())
+            case typed.Memory():
+                return access.memory_word(self, e)
+            case typed.AddressOf():
+                return self._address_of(e)
+            case typed.Part():
+                return access.part_word(self, e)
+            case typed.Element():
+                return access.element_word(self, e)
+            case typed.Unary():
+                return self._unary(e)
+            case typed.Binary():
+                return self._binary(e)
+            case typed.Logical() | typed.Compare():
+                return f.word(self.condition(e))
+            case typed.Ternary():
+                return self._ternary_word(e)
+            case typed.Convert():
+                return self._convert_word(e)
+            case typed.Reinterpret():
+                return self._load(self.place(e.operand), e.type, e.operand.type.size)
+            case typed.Increment():
+                return self._increment(e)
+            case typed.Call():
+                return self._call(e)
+            case typed.SubprogramCall():
+                return loops.call_subprogram(self, e)
+            case typed.BlockExpr():
+                self.statements(e.body)
+                return self.word(e.value)
+        raise TypeError(f"no word: {e}")
+
+    def condition(self, e: typed.Expr) -> str:
+        """The truth of an expression."""
+        match e:
+            case typed.Binary() if e.op in _PREDICATES:
+                return self._compare_words(e)
+            case typed.Logical():
+                return self._logical(e)
+            case typed.Compare():
+                return compare.equal(self, e)
+            case typed.Unary() if e.op == "!":
+                return self.f.op(f"xor i1 {self.condition(e.operand)}, true")
+        return self.f.truth(self.word(e))
+
+    def _unary(self, e: typed.Unary) -> str:
+        if e.op == "!":
+            return self.f.word(self.condition(e))
+        value = self.word(e.operand)
+        return self.f.op(f"sub i64 0, {value}") if e.op == "-" else self.f.op(f"xor i64 {value}, -1")
+
+    def _binary(self, e: typed.Binary) -> str:
+        if e.op in _PREDICATES:
+            return self.f.word(self._compare_words(e))
+        left, right = self.word(e.left), self.word(e.right)
+        return self.arithmetic(e.op, left, right, signedness(e.type)[1], e.span)
+
+    def arithmetic(self, op: str, left: str, right: str, signed: bool, span: Span) -> str:
+        f = self.f
+        if op in _ARITHMETIC:
+            return f.binary(_ARITHMETIC[op], left, right)
+        if op in ("<<", ">>"):
+            amount = f.binary("and", right, 63)
+            return f.binary("shl" if op == "<<" else "ashr" if signed else "lshr", left, amount)
+        return self._divide(op, left, right, signed, span)
+
+    def _divide(self, op: str, left: str, right: str, signed: bool, span: Span) -> str:
+        """BPF divides unsigned words only (cpu v3), and LLVM may assume that a divisor is not 0. Division by zero
+        gives 1, as it does in bpftrace, and is counted."""
+        f = self.f
+        zero = f.compare("eq", right, 0)
+        if not right.lstrip("-").isdigit():
+            with f.when(zero, "divzero"):
+                self.count("divide_by_zero", span=span)
+        divisor = f.select(zero, "1", right)
+        instruction = "udiv" if op == "/" else "urem"
+        if not signed:
+            result = f.binary(instruction, left, divisor)
+        else:
+            negative = f.compare("slt", left, 0)
+            flip = negative
+            a = f.select(negative, f.op(f"sub i64 0, {left}"), left)
+            below = f.compare("slt", divisor, 0)
+            b = f.select(below, f.op(f"sub i64 0, {divisor}"), divisor)
+            if op == "/":
+                flip = f.op(f"xor i1 {negative}, {below}")
+            magnitude = f.binary(instruction, a, b)
+            result = f.select(flip, f.op(f"sub i64 0, {magnitude}"), magnitude)
+        return f.select(zero, "1", result)
+
+    def _compare_words(self, e: typed.Binary) -> str:
+        left, right = self.word(e.left), self.word(e.right)
+        predicate = _PREDICATES[e.op]
+        if predicate not in ("eq", "ne"):
+            predicate = ("s" if signedness(e.left.type)[1] else "u") + predicate
+        return self.f.compare(predicate, left, right)
+
+    def _logical(self, e: typed.Logical) -> str:
+        f = self.f
+        right_label, end = f.label("logic"), f.label("logicend")
+        result = f.alloca(8)
+        left = self.condition(e.left)
+        f.store(f.word(left), result)
+        f.branch(left, *((right_label, end) if e.op == "&&" else (end, right_label)))
+        f.place(right_label)
+        f.store(f.word(self.condition(e.right)), result)
+        f.jump(end)
+        f.place(end)
+        return f.truth(f.load(result))
+
+    def _ternary_word(self, e: typed.Ternary) -> str:
+        f = self.f
+        result = f.alloca(8)
+        self._fork(e, lambda arm: f.store(self.word(arm), result))
+        return f.load(result)
+
+    def _fork(self, e: typed.Ternary, arm: Callable[[typed.Expr], None]) -> None:
+        f = self.f
+        then, otherwise, end = f.label("yes"), f.label("no"), f.label("end")
+        f.branch(self.condition(e.condition), then, otherwise)
+        for label, value in ((then, e.then), (otherwise, e.otherwise)):
+            f.place(label)
+            arm(value)
+            f.jump(end)
+        f.place(end)
+
+    def _convert_word(self, e: typed.Convert) -> str:
+        if isinstance(e.type, t.Bool):
+            return self.f.word(self.condition(e.operand))
+        if not t.is_word(e.operand.type):
+            return self._load(self.place(e.operand), e.type, e.operand.type.size)
+        value = self.word(e.operand)
+        bits, signed = signedness(e.type)
+        from_bits, from_signed = signedness(e.operand.type)
+        if bits == 64 or (from_bits < bits and (signed or not from_signed)) or (bits, signed) == (from_bits, from_signed):
+            return value
+        return self.f.extend(value, bits, signed)
+
+    def _load(self, pointer: str, kind: t.Type, size: int) -> str:
+        bits, signed = signedness(kind)
+        if size * 8 >= bits:
+            return self.f.load(pointer, bits, signed)
+        temporary = self.f.alloca(8)
+        self.f.store(0, temporary)
+        self.f.copy(pointer, temporary, size)
+        return self.f.load(temporary, bits, signed)
+
+    def _increment(self, e: typed.Increment) -> str:
+        f = self.f
+        if isinstance(e.target, typed.MapGet):
+            return maps.increment(self, e)
+        place = self.variable(e.target.symbol)
+        old = f.load(place)
+        bits, signed = signedness(e.type)
+        new = f.extend(f.add(old, e.step), bits, signed)
+        f.store(new, place)
+        return new if e.prefix else old
+
+    def _address_of(self, e: typed.AddressOf) -> str:
+        if isinstance(e.target, typed.Var):
+            return self.f.address(self.variable(e.target.symbol))
+        return self.f.address(self.place(e.target))
+
+    def _call(self, e: typed.Call) -> str:
+        lower = REGISTRY[e.name].lower
+        assert lower is not None
+        result: str = lower(self, e)
+        return result
+
+    # --- aggregates ----------------------------------------------------------------------------------
+
+    def place(self, e: typed.Expr) -> str:
+        """A pointer to the value of any sized type in the program's memory, to be read before anything else runs."""
+        match e:
+            case typed.Held():
+                return e.place
+            case typed.Var() if not t.is_word(e.type):
+                return self.variable(e.symbol)
+            case typed.Element() if not t.is_word(e.type):
+                return access.element_place(self, e)
+            case typed.Part() if e.bits is None and not isinstance(e.object, typed.Memory):
+                return self.f.offset(self.place(e.object), e.offset)
+            case typed.MapGet() if not t.is_word(e.type):
+                return maps.value_place(self, e)
+            case typed.BlockExpr() if not t.is_word(e.type):
+                self.statements(e.body)
+                return self.place(e.value)
+        room = self.room(e.type.size)
+        self.writer(e)(room)
+        return room
+
+    def alignment(self, e: typed.Expr) -> int:
+        """What the address that `place` gives is a multiple of."""
+        if isinstance(e, typed.Part) and e.bits is None:
+            offset = e.offset & -e.offset if e.offset else 8
+            return min(self.alignment(e.object), offset, 8)
+        return 8
+
+    def writer(self, e: typed.Expr, exact: bool = False) -> Writer:
+        """Evaluates now what may have side effects or call helpers with the record not yet reserved; the returned function
+        stores the value at a pointer. With `exact` every byte of the type's size is determined, as map keys need."""
+        kind = e.type
+        if t.is_word(kind):
+            value = self.word(e)
+            bits = kind.size * 8
+            return lambda to: self.f.store(value, to, bits)
+        match e:
+            case typed.Str():
+                return lambda to: self._literal(e.value, to, kind.size)
+            case typed.TupleExpr():
+                return self._tuple_writer(e, exact)
+            case typed.Memory():
+                return access.memory_writer(self, e, exact)
+            case typed.Call():
+                lower = REGISTRY[e.name].lower
+                assert lower is not None
+                writer: Writer = lower(self, e)
+                if exact and isinstance(kind, t.String | t.Buffer):
+                    return lambda to: self._zero_then(writer, to, kind.size)
+                return writer
+            case typed.Convert():
+                return self._convert_writer(e, exact)
+            case typed.Reinterpret():
+                return self._reinterpret_writer(e)
+            case typed.Ternary():
+                room = self.room(kind.size)
+                self._fork(e, lambda arm: self.writer(arm, exact)(room))
+                return lambda to: self.copy(room, to, kind.size, 8)
+            case typed.BlockExpr():
+                self.statements(e.body)
+                return self.writer(e.value, exact)
+        source, align = self.place(e), self.alignment(e)
+        if exact and isinstance(kind, t.String):
+            return lambda to: access.copy_string(self, source, to, kind.size)
+        return lambda to: self.copy(source, to, kind.size, align)
+
+    def _zero_then(self, writer: Writer, to: str, size: int) -> None:
+        self.zero(to, size)
+        writer(to)
+
+    def _literal(self, value: bytes, to: str, size: int) -> None:
+        """Bytes known now, by immediate stores; zeros to the end."""
+        data = value[:size].ljust(size, b"\0")
+        at = 0
+        while at < size:
+            if not any(data[at:]) and size - at > 8:
+                self.zero(self.f.offset(to, at), size - at)
+                return
+            width = next(w for w in (8, 4, 2, 1) if w <= size - at and at % w == 0)
+            number = int.from_bytes(data[at : at + width], "little", signed=True)
+            self.f.store(number, self.f.offset(to, at), width * 8, 1)
+            at += width
+
+    def _tuple_writer(self, e: typed.TupleExpr, exact: bool) -> Writer:
+        kind = e.type
+        assert isinstance(kind, t.Tuple | t.Record)
+        writers = [self.writer(x, exact) for x in e.elements]
+
+        def write(to: str) -> None:
+            end = 0
+            for writer, offset, x in zip(writers, kind.offsets, e.elements, strict=True):
+                self.f.zero(self.f.offset(to, end), offset - end)
+                writer(self.f.offset(to, offset))
+                end = offset + x.type.size
+            self.f.zero(self.f.offset(to, end), kind.size - end)
+
+        return write
+
+    def _convert_writer(self, e: typed.Convert, exact: bool) -> Writer:
+        """Strings and buffers of another capacity; tuples by element."""
+        source, to_type = e.operand.type, e.type
+        if isinstance(to_type, t.Tuple | t.Record) and isinstance(source, t.Tuple | t.Record):
+            place = self.place(e.operand)
+            parts = to_type.elements if isinstance(to_type, t.Tuple) else tuple(p for _, p in to_type.fields)
+            have = source.elements if isinstance(source, t.Tuple) else tuple(p for _, p in source.fields)
+            held = typed.Held(place, type=source, span=e.span)
+            elements = tuple(
+                p if p.type == want else typed.Convert(p, type=want, span=e.span)
+                for p, want in (
+                    (typed.Part(held, source.offsets[i], type=h, span=e.span), parts[i]) for i, h in enumerate(have)
+                )
+            )
+            return self._tuple_writer(typed.TupleExpr(elements, type=to_type, span=e.span), exact)
+        writer = self.writer(e.operand, exact)
+        if source.size <= to_type.size:
+
+            def widen(to: str) -> None:
+                if exact or isinstance(source, t.Buffer):
+                    self.zero(to, to_type.size)
+                elif to_type.size > source.size:
+                    self.f.store(0, self.f.offset(to, source.size), 8)
+                writer(to)
+
+            return widen
+        room = self.room(source.size)
+        writer(room)
+        return lambda to: self.copy(room, to, to_type.size, 8)
+
+    def _reinterpret_writer(self, e: typed.Reinterpret) -> Writer:
+        if not t.is_word(e.operand.type):
+            return self.writer(e.operand)
+        value, bits = self.word(e.operand), e.operand.type.size * 8
+
+        def write(to: str) -> None:
+            room = self.temporary()
+            self.f.store(value, room, bits)
+            self.f.copy(room, to, e.type.size)
+
+        return write
+
+    # --- statements ---------------------------------------------------------------------------------------
+
+    def statements(self, body: tuple[typed.Stmt, ...]) -> None:
+        for s in body:
+            self.f.at(s.span)
+            self.statement(s)
+
+    def statement(self, s: typed.Stmt) -> None:
+        match s:
+            case typed.ExprStmt():
+                self.effect(s.value)
+            case typed.AssignVar():
+                self._assign_variable(s.symbol, s.value)
+            case typed.DeclareVar():
+                place = self.variable(s.symbol)
+                self.zero(place, max(8 if t.is_word(s.symbol.type) else 0, s.symbol.type.size))
+            case typed.AssignMap():
+                maps.assign(self, s)
+            case typed.Aggregate():
+                maps.aggregate(self, s)
+            case typed.Block():
+                self.statements(s.body)
+            case typed.If():
+                self._if(s)
+            case typed.ForMap():
+                loops.for_map(self, s)
+            case typed.ForRange():
+                loops.for_range(self, s)
+            case typed.While():
+                loops.while_(self, s)
+            case typed.Unroll():
+                self._unroll(s)
+            case typed.Jump():
+                loops.jump(self, s.kind)
+            case typed.Return():
+                loops.return_(self, s)
+
+    def effect(self, e: typed.Expr) -> None:
+        """Evaluates an expression for what it does."""
+        match e:
+            case typed.Call() if not t.is_word(e.type):
+                lower = REGISTRY[e.name].lower
+                assert lower is not None
+                lower(self, e)
+            case typed.Const() | typed.Str() | typed.Var():
+                pass
+            case typed.Ternary() if not t.is_word(e.type):
+                self._fork(e, self.effect)
+            case typed.TupleExpr():
+                for x in e.elements:
+                    self.effect(x)
+            case typed.BlockExpr():
+                self.statements(e.body)
+                self.effect(e.value)
+            case _:
+                if t.is_word(e.type):
+                    self.word(e)
+
+    def _assign_variable(self, symbol: typed.VarSymbol, value: typed.Expr) -> None:
+        if t.is_word(symbol.type):
+            operand = self.word(value)
+            self.f.store(operand, self.variable(symbol))
+        else:
+            writer = self.writer(value)
+            writer(self.variable(symbol))
+
+    def _if(self, s: typed.If) -> None:
+        f = self.f
+        then, otherwise, end = f.label("then"), f.label("else"), f.label("endif")
+        f.branch(self.condition(s.condition), then, otherwise if s.otherwise else end)
+        f.place(then)
+        self.statements(s.then.body)
+        f.jump(end)
+        if s.otherwise:
+            f.place(otherwise)
+            self.statements(s.otherwise.body)
+            f.jump(end)
+        f.place(end)
+
+    def _unroll(self, s: typed.Unroll) -> None:
+        f = self.f
+        done = f.label("unrolled")
+        for _ in range(s.count):
+            following = f.label("next")
+            self.loop_labels.append((done, following))
+            self.statements(s.body.body)
+            self.loop_labels.pop()
+            f.jump(following)
+            f.place(following)
+        f.place(done)
+
+    # --- services -----------------------------------------------------------------------------------------
+
+    def context(self) -> str:
+        """The program's context, which inside a callback is in the frame."""
+        if self.program.entry is self.f:
+            return "%ctx"
+        return self.f.load_pointer(self.f.offset("%frame", self.program.context_slot()))
+
+    def point(self) -> str:
+        """The index of the point that fired among the body's points."""
+        if self.program.entry is self.f:
+            return self.program.point_operand
+        return self.f.load(self.f.offset("%frame", self.program.PROBE))
+
+    def probe_index(self) -> str:
+        """The index among all probes of the script that a record carries."""
+        if self.program.entry is self.f or not self.program.probe_index.startswith("%"):
+            return self.program.probe_index
+        return self.f.add(self.point(), self.program.index_base)
+
+    def count(self, kind: str, subject: str = "", span: Span | None = None) -> None:
+        """Adds one to a counter. Atomic: programs may interrupt each other on a CPU, and the books are exact."""
+        index = self.unit.counter(kind, subject, span)
+        row = self.f.binary("mul", self.cpu(), self.unit.COUNTER_STRIDE)
+        pointer = self.f.offset(self.f.offset(self.unit.value("counters"), row), 64 + 8 * index)
+        self.f.emit(f"atomicrmw add ptr {pointer}, i64 1 monotonic, align 8")
+
+    def send(self, action: str, args: tuple[typed.Expr, ...], span: Span, **rest: object) -> None:
+        events.send(self, action, args, span, **rest)

@@ -1,0 +1,248 @@
+"""Reading and writing a script's maps. `layout` chose where each one lives.
+
+Updates look an element up and change it in place, which costs a third of an update call; only a key that is not there
+yet is inserted. Where several programs write a map they add atomically: on one CPU they can interrupt each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytrace import types as t
+from pytrace.codegen import aggregate as agg
+from pytrace.codegen.helpers import Helper
+from pytrace.codegen.layout import MapLayout
+from pytrace.program import Storage
+from pytrace.semantics import typed
+
+if TYPE_CHECKING:
+    from pytrace.codegen.lower import Lower
+
+BPF_ANY, BPF_NOEXIST = 0, 1
+PRESENT = 8
+"""Offset of a slot's second word: 1 once the map was assigned."""
+_ATOMIC = {"+": "add", "-": "sub", "&": "and", "|": "or", "^": "xor"}
+
+
+def layout(lo: Lower, symbol: typed.MapSymbol) -> MapLayout:
+    return lo.unit.maps[symbol.name]
+
+
+def key_place(lo: Lower, m: MapLayout, key: typed.Expr | None) -> str:
+    """A pointer to a key; a scalar map in a hash has the key 0."""
+    if key is None:
+        room = lo.room(4)
+        lo.f.store(0, room, 32)
+        return room
+    if isinstance(key, typed.Held):
+        return key.place
+    room = lo.room(key.type.size)
+    lo.writer(key, exact=True)(room)
+    return room
+
+
+def lookup(lo: Lower, m: MapLayout, key: str) -> str:
+    """A pointer to the value (this CPU's, in a per-CPU map), or null."""
+    return lo.f.helper_pointer(Helper.map_lookup_elem, f"ptr {lo.unit.map(m.name)}", f"ptr {key}")
+
+
+def update(lo: Lower, m: MapLayout, key: str, value: str, flags: int) -> str:
+    return lo.f.helper(
+        Helper.map_update_elem, f"ptr {lo.unit.map(m.name)}", f"ptr {key}", f"ptr {value}", f"i64 {flags}"
+    )
+
+
+def _zeros(lo: Lower, size: int) -> str:
+    """A pointer to zeros that a new element begins with."""
+    if size <= 32:
+        room = lo.room(size)
+        lo.f.zero(room, size)
+        return room
+    return lo.f.offset(lo.unit.value("rodata"), lo.unit.rodata(bytes(size)))
+
+
+def slot_row(lo: Lower, m: MapLayout, cpu: str | None = None) -> str:
+    """A pointer to a CPU's value of a per-CPU slot; this CPU's by default."""
+    f = lo.f
+    return f.offset(lo.unit.value(m.name), f.binary("mul", cpu or lo.cpu(), m.user.stride))
+
+
+def existing(lo: Lower, m: MapLayout, key: str) -> str:
+    """A pointer to an element that is made (as zeros) if it is not there, or null, which is counted, if the map is
+    full. Two CPUs may miss at once: the one that comes second finds what the first one made."""
+    f = lo.f
+    result = f.alloca(8)
+    found = lookup(lo, m, key)
+    f.store_pointer(found, result)
+    with f.when(f.is_null(found), "miss"):
+        update(lo, m, key, _zeros(lo, m.spec.value_size), BPF_NOEXIST)
+        again = lookup(lo, m, key)
+        f.store_pointer(again, result)
+        with f.when(f.is_null(again), "full"):
+            lo.count("map_full", m.user.name)
+    return f.load_pointer(result)
+
+
+# --- reading -----------------------------------------------------------------------------------------
+
+
+def read(lo: Lower, e: typed.MapGet) -> str:
+    """A word of a map; zero where there is no element."""
+    from pytrace.codegen.lower import signedness
+
+    f = lo.f
+    m = layout(lo, e.map)
+    if m.user.storage is Storage.PERCPU_SLOT:
+        return agg.merged(lo, m.user.value, lambda cpu: slot_row(lo, m, cpu))
+    bits, signed = signedness(e.type)
+    if m.user.storage is Storage.SLOT:
+        return f.load(lo.unit.value(m.name), bits, signed)
+    key = key_place(lo, m, e.key)
+    if isinstance(m.user.value, t.Aggregation):
+        return merged_element(lo, m, key)
+    result = f.alloca(8)
+    f.store(0, result)
+    found = lookup(lo, m, key)
+    with f.when(f.op(f"icmp ne ptr {found}, null"), "found"):
+        f.store(f.load(found, bits, signed), result)
+    return f.load(result)
+
+
+def merged_element(lo: Lower, m: MapLayout, key: str) -> str:
+    """An aggregation of a per-CPU hash, over all CPUs."""
+
+    def row(cpu: str) -> str:
+        narrow = lo.f.op(f"trunc i64 {cpu} to i32")
+        return lo.f.helper_pointer(
+            Helper.map_lookup_percpu_elem, f"ptr {lo.unit.map(m.name)}", f"ptr {key}", f"i32 {narrow}"
+        )
+
+    return agg.merged(lo, m.user.value, row, nullable=True)
+
+
+def value_place(lo: Lower, e: typed.MapGet) -> str:
+    """A copy of an aggregate value; zeros where there is no element."""
+    f = lo.f
+    m = layout(lo, e.map)
+    size = e.type.size
+    room = lo.room(size)
+    key = key_place(lo, m, e.key)
+    lo.zero(room, size)
+    found = lookup(lo, m, key)
+    with f.when(f.op(f"icmp ne ptr {found}, null"), "found"):
+        lo.copy(found, room, size, 8)
+    return room
+
+
+# --- writing -----------------------------------------------------------------------------------------
+
+
+def assign(lo: Lower, s: typed.AssignMap) -> None:
+    m = layout(lo, s.map)
+    if s.op is not None:
+        _compound(lo, s, m, s.op)
+    elif m.user.storage is Storage.SLOT:
+        value = lo.word(s.value)
+        place = lo.unit.value(m.name)
+        lo.f.store(value, place, m.user.value.size * 8)
+        lo.f.store(1, lo.f.offset(place, PRESENT))
+    else:
+        _assign_element(lo, s, m)
+
+
+def _assign_element(lo: Lower, s: typed.AssignMap, m: MapLayout) -> None:
+    f = lo.f
+    if not t.is_word(s.value.type):
+        room = lo.room(m.spec.value_size)
+        lo.writer(s.value)(room)
+        insert(lo, m, key_place(lo, m, s.key), room)
+        return
+    value = lo.word(s.value)
+    key = key_place(lo, m, s.key)
+    found = lookup(lo, m, key)
+    there, missing, end = f.label("there"), f.label("missing"), f.label("assigned")
+    f.branch(f.is_null(found), missing, there)
+    f.place(there)
+    f.store(value, found, s.value.type.size * 8)
+    f.jump(end)
+    f.place(missing)
+    room = lo.room(8)
+    f.store(value, room, s.value.type.size * 8)
+    insert(lo, m, key, room)
+    f.jump(end)
+    f.place(end)
+
+
+def insert(lo: Lower, m: MapLayout, key: str, value: str) -> None:
+    """Puts a value, and counts when there is no room."""
+    f = lo.f
+    result = update(lo, m, key, value, BPF_ANY)
+    with f.when(f.compare("slt", f.extend(result, 32, True), 0), "full"):
+        lo.count("map_full", m.user.name)
+
+
+def _compound(lo: Lower, s: typed.AssignMap, m: MapLayout, op: str) -> None:
+    f = lo.f
+    value = lo.word(s.value)
+    place, end = _element_or(lo, m, s.key)
+    bits = m.user.value.size * 8
+    if op in _ATOMIC and bits == 64:
+        f.emit(f"atomicrmw {_ATOMIC[op]} ptr {place}, i64 {value} monotonic, align 8")
+    else:
+        from pytrace.codegen.lower import signedness
+
+        _, signed = signedness(m.user.value)
+        f.store(lo.arithmetic(op, f.load(place, bits, signed), value, signed, s.span), place, bits)
+    f.jump(end)
+    f.place(end)
+
+
+def _element_or(lo: Lower, m: MapLayout, key: typed.Expr | None) -> tuple[str, str]:
+    """A pointer to an element for updating in place, and the label to go to afterwards (also taken when the map is
+    full)."""
+    f = lo.f
+    end = f.label("updated")
+    if m.user.storage is Storage.SLOT:
+        place = lo.unit.value(m.name)
+        f.store(1, f.offset(place, PRESENT))
+        return place, end
+    place = existing(lo, m, key_place(lo, m, key))
+    present = f.label("present")
+    f.branch(f.is_null(place), end, present)
+    f.place(present)
+    return place, end
+
+
+def increment(lo: Lower, e: typed.Increment) -> str:
+    """`@x++` and its kin: an atomic add, so that no CPU's step gets lost."""
+    from pytrace.codegen.lower import signedness
+
+    f = lo.f
+    assert isinstance(e.target, typed.MapGet)
+    m = layout(lo, e.target.map)
+    result = f.alloca(8)
+    f.store(0, result)
+    place, end = _element_or(lo, m, e.target.key)
+    bits, signed = signedness(e.type)
+    if bits == 64:
+        old = f.op(f"atomicrmw add ptr {place}, i64 {e.step} monotonic, align 8")
+    else:
+        old = f.load(place, bits, signed)
+        f.store(f.add(old, e.step), place, bits)
+    f.store(f.add(old, e.step) if e.prefix else old, result)
+    f.jump(end)
+    f.place(end)
+    return f.load(result)
+
+
+def aggregate(lo: Lower, s: typed.Aggregate) -> None:
+    """`@m[k] = count()` and its kin."""
+    f = lo.f
+    m = layout(lo, s.map)
+    args = [lo.word(a) for a in s.args]
+    if m.user.storage is Storage.PERCPU_SLOT:
+        agg.update(lo, m.user.value, slot_row(lo, m), args, s, m.shared)
+        return
+    place = existing(lo, m, key_place(lo, m, s.key))
+    with f.when(f.op(f"icmp ne ptr {place}, null"), "present"):
+        agg.update(lo, m.user.value, place, args, s, m.shared)

@@ -1,0 +1,73 @@
+"""Everything left of the wall, in order: text → AST → typed script → LLVM IR → `Program`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytrace.codegen import bpf
+from pytrace.codegen.unit import Unit
+from pytrace.codegen.user import compile_user
+from pytrace.diagnostics import Diagnostics, Source
+from pytrace.kernel import Kernel
+from pytrace.options import Options
+from pytrace.program import Program
+from pytrace.semantics import typed
+from pytrace.semantics.cdefs import declare
+from pytrace.semantics.check import check
+from pytrace.semantics.config import configure
+from pytrace.semantics.params import substitute
+from pytrace.syntax import ast, parse
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What each stage made, for `-d`."""
+
+    script: ast.Script
+    typed: typed.Script
+    unit: Unit
+    warnings: tuple[str, ...]
+
+
+def analyse(
+    text: str,
+    *,
+    name: str = "-e",
+    params: Sequence[str] = (),
+    named: Mapping[str, str | bool] | None = None,
+    options: Options | None = None,
+    kernel: Kernel | None = None,
+) -> Stages:
+    """All stages but the last. Raises `ScriptError` with every mistake that was found."""
+    options = options or Options()
+    kernel = kernel or Kernel.running()
+    diagnostics = Diagnostics()
+    script = parse(Source(name, text))
+    script = substitute(script, params, named or {}, diagnostics)
+    config = configure(script.config, diagnostics, options=dict(options.config))
+    names = declare(script, kernel, options, diagnostics)
+    checked = check(script, kernel, options, config, names, diagnostics)
+    unit = bpf.build(checked, script.source, kernel, options, config)
+    return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))
+
+
+def compile_script(
+    text: str,
+    *,
+    name: str = "-e",
+    params: Sequence[str] = (),
+    named: Mapping[str, str | bool] | None = None,
+    options: Options | None = None,
+    kernel: Kernel | None = None,
+    native: bool = True,
+) -> Program:
+    """The Program of a script for a kernel (the running one by default), with native code of its user half if `native`.
+
+    Raises `ScriptError` with every mistake that was found; its warnings are in the Program.
+    """
+    stages = analyse(text, name=name, params=params, named=named, options=options, kernel=kernel)
+    program = bpf.finish(stages.unit, name, text, stages.warnings)
+    if native:
+        program = replace(program, native=compile_user(program.events, program.timestamps))
+    return program

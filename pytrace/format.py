@@ -9,7 +9,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Conversion:
     """`%` `flags` `width` `.precision` `length` `verb`. Verbs: d i u o x X c s p; r, rx, rh (bytes); gr (GFP flags).
-    `width` and `precision` are None where absent; `length` (h hh l ll j z t L) is kept as written and ignored."""
+    `width` and `precision` are None where absent. `length` (h hh l ll j z t L) says to how many bits an integer is cut;
+    what each part does is told in `pytrace.output.printf`."""
 
     verb: str
     flags: str = ""

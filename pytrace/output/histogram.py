@@ -35,12 +35,15 @@ class Histogram:
         return sum(self.counts)
 
     @property
+    def used(self) -> range:
+        """The indexes from the first to the last bucket that is not empty."""
+        filled = [i for i, n in enumerate(self.counts) if n]
+        return range(filled[0], filled[-1] + 1) if filled else range(0)
+
+    @property
     def buckets(self) -> tuple[Bucket, ...]:
         """The buckets from the first to the last that is not empty; empty ones between them included."""
-        used = [i for i, n in enumerate(self.counts) if n]
-        if not used:
-            return ()
-        return tuple(Bucket(*self.bounds(i), self.counts[i]) for i in range(used[0], used[-1] + 1))
+        return tuple(Bucket(*self.bounds(i), self.counts[i]) for i in self.used)
 
     def __iter__(self) -> Iterator[Bucket]:
         return iter(self.buckets)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pytrace import types as t
 from pytrace.output.decode import decode
-from pytrace.output.histogram import Histogram
+from pytrace.output.histogram import Bucket, Histogram
 from pytrace.output.order import Entry, ordered
 from pytrace.output.printf import planned
 from pytrace.output.renderer import Sink
@@ -112,7 +112,7 @@ class Json:
                 return
             shown = [(None, decode(kind, bytes(kind.size)))]
         newest = newest_interval(shown)
-        texts = [(key, self._value(kind, scaled(kind, value, div), newest)) for key, value in shown]
+        texts = [(key, self._map_value(kind, value, div, newest)) for key, value in shown]
         if user_map.key is None:
             data = texts[0][1]
         else:
@@ -125,6 +125,11 @@ class Json:
             entries = list(lazy)
             if entries:
                 self.map(user_map, entries)
+
+    def _map_value(self, type: t.Type, value: Any, div: int, newest: int | None) -> str:
+        if isinstance(value, Histogram):
+            return _buckets(value, scaled(type, value, div))
+        return self._value(type, scaled(type, value, div), newest)
 
     def _key(self, type: t.Type, value: Any) -> str:
         return self._string(self._words.key(type, value).replace(" ", ""))
@@ -152,7 +157,7 @@ class Json:
                 members = ((name, type.field(name)) for name in type.field_names())
                 return self._object((name, f.type, value[name]) for name, f in members if f)
             case t.Hist() | t.LHist():
-                return _buckets(value)
+                return _buckets(value, value)
             case t.TSeries():
                 return self._series(value, newest)
             case t.Void() | t.Unknown():
@@ -231,9 +236,11 @@ def _number(n: int) -> str:
     return str(n) if int(float(n)) == n else f'"{n}"'
 
 
-def _buckets(histogram: Histogram) -> str:
+def _buckets(histogram: Histogram, shown: Histogram) -> str:
+    """The buckets between the first and last used one of `histogram`, with the counts of `shown`."""
     texts = []
-    for bucket in histogram.buckets:
+    for index in histogram.used:
+        bucket = Bucket(*shown.bounds(index), shown.counts[index])
         ends = []
         if bucket.low is not None:
             ends.append(f'"min": {_number(bucket.low)}')

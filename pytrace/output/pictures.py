@@ -19,11 +19,8 @@ _SECOND = 1_000_000_000
 def histogram_rows(histogram: Histogram, shown: Histogram) -> list[str]:
     """One row for each bucket of `histogram` between its first and last used one, with the counts of `shown` (the same
     buckets, counts perhaps divided)."""
-    used = [i for i, n in enumerate(histogram.counts) if n]
-    if not used:
-        return []
-    span = range(used[0], used[-1] + 1)
-    most = max(shown.counts[i] for i in span)
+    span = histogram.used
+    most = max((shown.counts[i] for i in span), default=0)
     return [_row(_label(shown, Bucket(*shown.bounds(i), shown.counts[i])), shown.counts[i], most) for i in span]
 
 

@@ -202,6 +202,11 @@ def test_divided_counts_keep_their_rows(screen: Any) -> None:
         f"[4, 8)                 0 |{EMPTY}|\n\n"
         f"@l[2]:\n[7]                    2 |{FULL}|\n\n"
     )
+    assert screen.lines == (
+        '{"type": "hist", "data": {"@h": [{"min": 1, "max": 1, "count": 0},{"min": 2, "max": 3, "count": 0},'
+        '{"min": 4, "max": 7, "count": 0}]}}\n'
+        '{"type": "hist", "data": {"@l": {"2": [{"min": 7, "max": 7, "count": 2}]}}}\n'
+    )
 
 
 def test_linear_histograms(screen: Any) -> None:

@@ -1,4 +1,6 @@
-"""Time series as bpftrace 0.27 draws them; the scripts that drew them are in the docstrings."""
+"""Time series as bpftrace 0.27 draws them; the scripts that drew them are in the docstrings.
+
+Only the clock is ours: the times of day are those of a fixed start."""
 
 from __future__ import annotations
 

@@ -7,13 +7,14 @@ millisecond when the index of this BTF build is in the cache, and a walk over al
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from pytrace import cache
 from pytrace.kernel import btf_raw as k
+from pytrace.kernel.btf_identity import digest, kernel_build_id
 from pytrace.kernel.btf_index import Index, build
 from pytrace.kernel.btf_raw import Blob, RawBtf, info_count, info_kind, map_fd, read_blob
 from pytrace.kernel.btf_types import Types
@@ -58,21 +59,26 @@ class Btf:
 
     @staticmethod
     def vmlinux() -> Btf:
-        """The running kernel's BTF. Raises `KernelError` where it has none."""
+        """The running kernel's BTF, or the file that `$PYTRACE_BTF` or `$BPFTRACE_BTF` names. Raises `KernelError`
+        where there is none."""
+        other = os.environ.get("PYTRACE_BTF") or os.environ.get("BPFTRACE_BTF")
+        path = other or f"{BTF_DIRECTORY}/vmlinux"
         try:
-            data = read_blob(f"{BTF_DIRECTORY}/vmlinux")
+            data = read_blob(path)
         except OSError as error:
             raise KernelError(
-                f"the kernel's BTF cannot be read: {BTF_DIRECTORY}/vmlinux: {error.strerror}",
-                "it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+                f"the kernel's BTF cannot be read: {path}: {error.strerror}",
+                "check the environment variable that names it"
+                if other
+                else "it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y",
             ) from error
-        return Btf.open(data, _build_id("/sys/kernel/notes"))
+        return Btf.open(data, "" if other else kernel_build_id())
 
     @staticmethod
     def open(data: Blob, build_id: str = "", *, base: Btf | None = None, module: str = "") -> Btf:
         """BTF with its index from the cache, or made and kept there. `build_id` stands for the contents if given;
         otherwise they are hashed."""
-        key = build_id or _digest(data)
+        key = build_id or digest(data)
         name = f"btf-{key}-{len(data)}.index"
         fd = cache.open_file(name)
         if fd is not None:
@@ -169,6 +175,17 @@ class Btf:
         id = self.id(k.FUNC, name)
         return None if id is None else self._function(name, id, self.owner(id).record(id)[2])
 
+    def find_function(self, name: str) -> Function | None:
+        """A function of vmlinux or else of the first module that has it; its `module` says which."""
+        found = self.function(name)
+        if found is None and self.base is None:
+            for module in self.modules:
+                btf = self.modules.get(module)  # None if it was unloaded meanwhile
+                found = btf.function(name) if btf else None
+                if found:
+                    break
+        return found
+
     def _function(self, name: str, id: int, proto: int, skip: int = 0, names_from: int = 0) -> Function:
         record = self.owner(proto).record(proto)
         named = self.owner(names_from).record(names_from) if names_from else record
@@ -259,60 +276,6 @@ class Btf:
     @cached_property
     def modules(self) -> Mapping[str, Btf]:
         """The BTF of each loaded module, opened when it is asked for; empty before 5.11."""
+        from pytrace.kernel.btf_modules import Modules
+
         return Modules(self, BTF_DIRECTORY)
-
-
-class Modules(Mapping[str, Btf]):
-    """The BTFs below `directory`, by module name. A module whose BTF cannot be read (it may have just been unloaded)
-    raises KeyError."""
-
-    def __init__(self, base: Btf, directory: str) -> None:
-        self._base, self._directory = base, directory
-        try:
-            self._names = sorted(name for name in os.listdir(directory) if name != "vmlinux")
-        except OSError:
-            self._names = []
-        self._open: dict[str, Btf] = {}
-
-    def __getitem__(self, name: str) -> Btf:
-        if name not in self._open:
-            if name not in self._names:
-                raise KeyError(name)
-            try:
-                data = read_blob(f"{self._directory}/{name}")
-            except OSError as error:
-                raise KeyError(name) from error
-            # The index holds names and ids of the base, so its key must have both.
-            key = _digest(_build_id("/sys/kernel/notes").encode() + data[:])
-            self._open[name] = Btf.open(data, key, base=self._base, module=name)
-        return self._open[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def _digest(data: Blob) -> str:
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()[:40]
-
-
-def _build_id(path: str) -> str:
-    """The GNU build id among the ELF notes of a file, in hex; "" if there is none."""
-    try:
-        with open(path, "rb") as file:
-            notes = file.read()
-    except OSError:
-        return ""
-    at = 0
-    while at + 12 <= len(notes):
-        name_size, size, kind = (int.from_bytes(notes[at + i : at + i + 4], "little") for i in (0, 4, 8))
-        name = notes[at + 12 : at + 12 + name_size]
-        at += 12 + (name_size + 3) // 4 * 4
-        if kind == 3 and name == b"GNU\0":
-            return notes[at : at + size].hex()
-        at += (size + 3) // 4 * 4
-    return ""

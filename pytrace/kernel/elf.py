@@ -14,28 +14,15 @@ from functools import cached_property
 from typing import NamedTuple
 
 from pytrace.kernel.btf_raw import Blob, map_fd
+from pytrace.kernel.elf_symbols import SHT_DYNSYM, SHT_SYMTAB, Symbol, SymbolTable
 from pytrace.kernel.errors import KernelError
 from pytrace.kernel.glob import compile_glob
 
 EM_X86_64, EM_AARCH64 = 62, 183
 ET_EXEC, ET_DYN = 2, 3
 _PT_LOAD, _PT_INTERP, _PT_NOTE = 1, 3, 4
-_SHT_SYMTAB, _SHT_NOBITS, _SHT_DYNSYM = 2, 8, 11
-_FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
+_SHT_NOBITS = 8
 _PF_X = 1
-
-
-class Symbol(NamedTuple):
-    """A defined symbol. `address` is as the file says it, before any load bias; `type` is an STT_ number."""
-
-    name: str
-    address: int
-    size: int
-    type: int
-
-    @property
-    def is_function(self) -> bool:
-        return self.type in _FUNCTIONS
 
 
 class Section(NamedTuple):
@@ -187,16 +174,16 @@ class Elf:
     def tables(self) -> tuple[SymbolTable, ...]:
         """The symbol tables of this file alone: .symtab, then .dynsym."""
         tables = []
-        for type in (_SHT_SYMTAB, _SHT_DYNSYM):
+        for type in (SHT_SYMTAB, SHT_DYNSYM):
             for s in self.sections:
                 if s.type == type and 0 < s.link < len(self.sections):
-                    tables.append(SymbolTable(self, s, self.sections[s.link]))
+                    tables.append(SymbolTable(type, self.contents(s), self.contents(self.sections[s.link])))
         return tuple(tables)
 
     @cached_property
     def all_tables(self) -> tuple[SymbolTable, ...]:
         """`tables`, and where there is no .symtab, those of the separate debug file for this one."""
-        if any(t.type == _SHT_SYMTAB for t in self.tables):
+        if any(t.type == SHT_SYMTAB for t in self.tables):
             return self.tables
         from pytrace.kernel.debugfile import find_debug_file
 
@@ -206,7 +193,7 @@ class Elf:
     @property
     def stripped(self) -> bool:
         """Whether only dynamic symbols are known, here and in a debug file."""
-        return not any(t.type == _SHT_SYMTAB for t in self.all_tables)
+        return not any(t.type == SHT_SYMTAB for t in self.all_tables)
 
     def lookup(self, name: str) -> list[Symbol]:
         """The defined symbols of that name, functions first; several addresses where versions or static functions
@@ -253,48 +240,6 @@ class Elf:
         symbol = symbols[at]
         # Hand-written code often has no size; it reaches to the next symbol then.
         return (symbol, address - symbol.address) if address - symbol.address < symbol.size or not symbol.size else None
-
-
-class SymbolTable:
-    """A symbol table with its strings; `type` is the SHT_ number of its section."""
-
-    def __init__(self, elf: Elf, section: Section, strings: Section) -> None:
-        self.type = section.type
-        self._elf, self._strings = elf, elf.contents(strings)
-        self._data = elf.contents(section)[: section.size // 24 * 24]
-
-    @cached_property
-    def symbols(self) -> tuple[Symbol, ...]:
-        """All that are defined here and have a name."""
-        strings, found = self._strings, []
-        for name, info, _, section, address, size in struct.iter_unpack("<IBBHQQ", self._data):
-            if section and name and address:
-                # Old linkers keep the version of a symbol in its name.
-                text = strings[name : strings.find(b"\0", name)].decode("utf-8", "replace").partition("@")[0]
-                found.append(Symbol(text, address, size, info & 15))
-        return tuple(found)
-
-    def lookup(self, name: str) -> list[Symbol]:
-        """The defined symbols of that name. Does not make the whole table: a browser has half a million symbols."""
-        encoded, starts, at = name.encode() + b"\0", set(), -1
-        # A linker may let one name end another: any place where the text stands will do.
-        while (at := self._strings.find(encoded, at + 1)) >= 0:
-            starts.add(at)
-        if not starts:
-            return []
-        found = []
-        offsets = memoryview(self._data).cast("I")[::6].tolist()
-        for start in starts:
-            at = -1
-            while True:
-                try:
-                    at = offsets.index(start, at + 1)
-                except ValueError:
-                    break
-                _, info, _, section, address, size = struct.unpack_from("<IBBHQQ", self._data, at * 24)
-                if section and address:
-                    found.append((at, Symbol(name, address, size, info & 15)))
-        return [symbol for _, symbol in sorted(found)]
 
 
 _kept: dict[tuple[int, ...], Elf] = {}

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pytrace.kernel import KernelError
-from pytrace.kernel.btf import Btf, Modules
+from pytrace.kernel.btf import Btf
 from pytrace.kernel.btf_index import Index, build
+from pytrace.kernel.btf_modules import Modules
 from pytrace.kernel.btf_raw import RawBtf
 from pytrace.types import Field, Int, Pointer, Struct
 from tests.kernel.btfs import Builder
@@ -85,6 +86,11 @@ def test_modules_are_opened_from_a_directory(tmp_path: Path, home: Path) -> None
     assert "net" in list(modules) and "vmlinux" not in list(modules)
     assert modules["net"].function("probe") is not None
     assert modules["net"] is modules["net"]
+    vmlinux = Btf(whole.blob())
+    vmlinux.modules = Modules(vmlinux, str(tmp_path))
+    found, fork = vmlinux.find_function("probe"), vmlinux.find_function("fork")
+    assert found and fork and (found.module, fork.module) == ("net", "")
+    assert vmlinux.find_function("nothing") is None and vmlinux.function("probe") is None
     with pytest.raises(KeyError):
         modules["gone"]
     assert len(list(Modules(Btf(whole.blob()), str(tmp_path / "absent")))) == 0
@@ -179,6 +185,17 @@ def test_without_a_cache_everything_works(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert Btf.open(base().blob()).struct("task") is not None
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_another_btf_may_be_named_by_the_environment(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other.btf").write_bytes(base().blob())
+    monkeypatch.setenv("BPFTRACE_BTF", str(tmp_path / "other.btf"))
+    assert Btf.vmlinux().function_names() == ["fork"]
+    monkeypatch.setenv("PYTRACE_BTF", str(tmp_path / "absent.btf"))
+    with pytest.raises(KernelError, match=r"absent\.btf: No such file"):
+        Btf.vmlinux()
 
 
 def test_an_index_of_something_else_is_refused() -> None:

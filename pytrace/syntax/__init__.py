@@ -6,7 +6,7 @@ from pytrace.diagnostics import Source
 from pytrace.syntax import ast
 from pytrace.syntax.parser import Parser
 
-__all__ = ["ast", "parse", "parse_expression", "parse_statements"]
+__all__ = ["ast", "parse", "parse_expression", "parse_statements", "print_expr", "print_script", "print_stmt"]
 
 
 def parse(source: Source) -> ast.Script:
@@ -25,3 +25,27 @@ def parse_expression(source: Source) -> ast.Expr:
     """A single expression and nothing else. Raises ScriptError."""
     expression: ast.Expr = Parser(source, "expression").parse()
     return expression
+
+
+# The printer is imported by those who print.
+
+
+def print_script(script: ast.Script) -> str:
+    """The script in canonical form (`--fmt`), comments included; it parses to an equal AST."""
+    from pytrace.syntax import printer
+
+    return printer.print_script(script)
+
+
+def print_stmt(statement: ast.Stmt) -> str:
+    """One statement with its `;`, without a newline at the end and without comments."""
+    from pytrace.syntax import printer
+
+    return printer.print_stmt(statement)
+
+
+def print_expr(expression: ast.Expr | ast.TypeExpr) -> str:
+    """An expression or a type. On several lines only if it holds a block with statements."""
+    from pytrace.syntax import expressions
+
+    return expressions.print_expr(expression)

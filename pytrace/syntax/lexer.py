@@ -80,6 +80,8 @@ class Lexer:
         self.diagnostics = diagnostics
         self.position = 0
         self.opened: list[tuple[int, str]] = []
+        self.closed: list[tuple[int, str]] = []
+        """What the last closing delimiter closed: more than one if inner ones were left open."""
         self.comments: list[tuple[int, int]] = []
         self.previous: Token | None = None
         self.quiet = False
@@ -317,8 +319,10 @@ class Lexer:
 
     def _pop(self, opener: str) -> None:
         """A closing delimiter ends what was opened since its opener; without one it ends nothing."""
+        self.closed = []
         for i in range(len(self.opened) - 1, -1, -1):
             if self.opened[i][1] == opener:
+                self.closed = self.opened[i:]
                 del self.opened[i:]
                 return
             if self.opened[i][1] in "{<" and opener in "([":

@@ -33,6 +33,10 @@ class Parser:
         self.table = table.load()
         self.lexer = Lexer(source, self.table, self.diagnostics, top_level=start == "script")
         self.builder = Builder(source, self.diagnostics, self.lexer)
+        self.unfinished = False
+        """Whether the only thing wrong is that the text ends too early, so that more of it could mend it."""
+        self.before: Token | None = None
+        """The last token that the parser took."""
         ids = self.table.ids
         self._item_goto = ids["probe"]
         self._list_gotos = {ids["probe"], ids["block_statement"]}
@@ -87,6 +91,7 @@ class Parser:
                 opened.append(len(lexer.opened))
                 if len(states) > _MAX_STACK:
                     raise _TooDeep
+                self.before = token
                 row = rows(action - 1)
                 token = lexer.next(row)
                 continue
@@ -130,6 +135,31 @@ class Parser:
 
     # --- mistakes ---------------------------------------------------------------------------------
 
+    def expected(self) -> set[int]:
+        """The terminals that the parser could go on with: not all in a row survive the reductions they cause."""
+        terminals = len(self.table.terminals)
+        return {kind for kind in self.table.row(self.states[-1]) if kind < terminals and self._accepts(kind)}
+
+    def _accepts(self, kind: int) -> bool:
+        states = self.states[-1:]
+        below = len(self.states) - 1  # states[:below] of the real stack are still untouched
+        while True:
+            action = self.table.row(states[-1]).get(kind)
+            if action is None:
+                return False
+            if action > 0:
+                return True
+            symbol, length, *_ = self.table.rules[-action - 1]
+            if length < len(states):
+                del states[len(states) - length :]
+            else:
+                below -= length - len(states) + 1
+                states = [self.states[below]]
+            goto = self.table.row(states[-1]).get(symbol)
+            if goto is None:
+                return kind == 0
+            states.append(goto - 1)
+
     def _report(self, token: Token, message: str, hint: str | None) -> None:
         self.diagnostics.error(Span(self.source, token.start, token.end), message, hint)
         if len(self.diagnostics.errors) >= MAX_ERRORS:
@@ -138,6 +168,8 @@ class Parser:
     def _recover(self, token: Token) -> Token:
         """Reports `token`, unwinds to the innermost list of statements or items, skips to where the next one begins
         and returns the token there. Returns the end of the text if nothing is left to parse."""
+        if token.kind == 0 and not self.diagnostics.errors:
+            self.unfinished = True
         self._report(*messages.explain(self, token))
         rows = self.table.row
         i = len(self.states) - 1

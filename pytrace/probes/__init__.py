@@ -91,7 +91,8 @@ class _Providers(Mapping[str, Provider]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_SHORT)
+        # Not by iter(): within this package that is the module of the provider.
+        yield from _SHORT
 
     def __len__(self) -> int:
         return len(_SHORT)

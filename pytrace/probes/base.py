@@ -169,11 +169,12 @@ class ProbeError(Exception):
 @dataclass(frozen=True)
 class Target:
     """What the expansion of probes depends on besides their text: the kernel, `-p PID` (0: none), `--unsafe`,
-    and config values such as `max_probes`."""
+    and `args`: whether anything looks at `args`, which for uprobes means reading debug info (a tenth of a second)."""
 
     kernel: Kernel
     pid: int = 0
     unsafe: bool = False
+    args: bool = True
 
 
 class Provider(Protocol):

@@ -1,7 +1,7 @@
 """The argument texts of USDT notes, `-4@%edi 8@-16(%rbp)`: operands as the assembler of each machine writes them.
 
-An operand that cannot be read (a floating-point register, %ah, an unknown form) has neither constant nor base; asking for
-that argument is an error, the probe's other arguments are not harmed by it.
+An operand that cannot be read (a floating-point register, %ah, an unknown form) has neither constant nor base; asking
+for that argument is an error, the probe's other arguments are not harmed by it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class UprobeProvider:
             raise ProbeError(f"{self.name} takes no offset: a function returns as a whole")
         if offset and found.size and offset >= found.size:
             raise ProbeError(f"Offset outside the function bounds ('{function}' size is {found.size})")
-        typed = context if offset else self._typed(context, file, elf, found, target)
+        typed = context if offset or not target.args else self._typed(context, file, elf, found, target)
         yield self._point(file, elf, found, offset or 0, text, function, typed, multi)
 
     def _point(

@@ -13,7 +13,7 @@ from pytrace.kernel import Kernel
 from pytrace.options import Options
 from pytrace.program import Program
 from pytrace.semantics import typed
-from pytrace.semantics.cdefs import declare
+from pytrace.semantics.cdefs import CEnvironment
 from pytrace.semantics.check import check
 from pytrace.semantics.config import configure
 from pytrace.semantics.params import substitute
@@ -46,7 +46,7 @@ def analyse(
     script = parse(Source(name, text))
     script = substitute(script, params, named or {}, diagnostics)
     config = configure(script.config, diagnostics, options=dict(options.config))
-    names = declare(script, kernel, options, diagnostics)
+    names = CEnvironment(kernel.btf)
     checked = check(script, kernel, options, config, names, diagnostics)
     unit = bpf.build(checked, script.source, kernel, options, config)
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))

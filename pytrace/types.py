@@ -233,8 +233,8 @@ class Struct(Type):
 
 
 class _Aggregate(Type):
-    """Parts one after the other, each at its natural alignment, as a C struct would have them.
-    Padding is zero in map keys."""
+    """Parts one after the other: words at their natural alignment, anything larger at 8 bytes, so that it can be
+    written word by word. Padding is zero in map keys."""
 
     _parts: Sequence[Type]
 
@@ -242,7 +242,7 @@ class _Aggregate(Type):
     def offsets(self) -> tuple[int, ...]:
         offsets, at = [], 0
         for part in self._parts:
-            at = align_up(at, part.align)
+            at = align_up(at, _part_align(part))
             offsets.append(at)
             at += part.size
         return tuple(offsets)
@@ -255,7 +255,11 @@ class _Aggregate(Type):
 
     @property
     def align(self) -> int:
-        return max((p.align for p in self._parts), default=1)
+        return max((_part_align(p) for p in self._parts), default=1)
+
+
+def _part_align(part: Type) -> int:
+    return part.align if is_word(part) else 8
 
 
 @dataclass(frozen=True)

@@ -213,8 +213,8 @@ def element_word(lo: Lower, e: typed.Element) -> str:
     bits, signed = _signedness(e.type)
     result = f.alloca(8)
     f.store(0, result)
-    with f.when(f.compare("ult", index, _bounds(e.object.type)), "inside"):
-        pointer = f.offset(base, f.binary("mul", index, e.type.size))
+    with f.inside(index, _bounds(e.object.type)) as at:
+        pointer = f.offset(base, f.binary("mul", at, e.type.size))
         f.store(f.load(pointer, bits, signed), result)
     return f.load(result)
 
@@ -226,6 +226,6 @@ def element_place(lo: Lower, e: typed.Element) -> str:
     index = lo.word(e.index)
     room = lo.room(e.type.size)
     lo.zero(room, e.type.size)
-    with f.when(f.compare("ult", index, _bounds(e.object.type)), "inside"):
-        lo.copy(f.offset(base, f.binary("mul", index, e.type.size)), room, e.type.size)
+    with f.inside(index, _bounds(e.object.type)) as at:
+        lo.copy(f.offset(base, f.binary("mul", at, e.type.size)), room, e.type.size)
     return room

@@ -48,8 +48,8 @@ def update(lo: Lower, kind: t.Type, place: str, args: list[str], s: typed.Aggreg
 def _bucket(lo: Lower, place: str, bucket: str, buckets: int, weight: list[str], shared: bool) -> None:
     """Adds to a bucket; the comparison tells the verifier what the arithmetic guarantees."""
     f = lo.f
-    with f.when(f.compare("ult", bucket, buckets), "bucket"):
-        _add(lo, f.offset(place, f.binary("mul", bucket, 8)), weight[0] if weight else 1, shared)
+    with f.inside(bucket, buckets, "bucket") as index:
+        _add(lo, f.offset(place, f.binary("mul", index, 8)), weight[0] if weight else 1, shared)
 
 
 def _extreme(lo: Lower, kind: t.Min | t.Max, place: str, value: str) -> None:
@@ -92,8 +92,7 @@ def _time_series(lo: Lower, kind: t.TSeries, place: str, value: str) -> None:
     f = lo.f
     now = f.helper(Helper.ktime_get_boot_ns)
     epoch = f.add(f.binary("udiv", now, kind.interval), 1)
-    slot = f.binary("urem", epoch, kind.count)
-    with f.when(f.compare("ult", slot, kind.count), "slot"):
+    with f.inside(f.binary("urem", epoch, kind.count), kind.count, "slot") as slot:
         row = f.offset(place, f.binary("mul", slot, 24))
         held, count = f.offset(row, 8), f.offset(row, 16)
         with f.when(f.compare("ne", f.load(row), epoch), "fresh"):

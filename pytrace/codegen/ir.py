@@ -273,13 +273,13 @@ class Function:
     def pointer(self, word: str) -> str:
         return self.op(f"inttoptr i64 {word} to ptr")
 
-    def zero(self, pointer: str, size: int) -> None:
-        """Zeroes memory with plain stores."""
-        at = 0
-        for width in (8, 4, 2, 1):
-            while size - at >= width:
-                self.store(0, self.offset(pointer, at), width * 8, 1 if width == 1 else min(width, 8))
-                at += width
+    def zero(self, pointer: str, size: int, start: int = 0) -> None:
+        """Zeroes `size` bytes from `start` bytes after an 8-byte aligned pointer, with plain aligned stores."""
+        at = start
+        while at < start + size:
+            width = next(w for w in (8, 4, 2, 1) if at % w == 0 and at + w <= start + size)
+            self.store(0, self.offset(pointer, at), width * 8)
+            at += width
 
     def copy(self, source: str, to: str, size: int, align: int = 1) -> None:
         """Copies memory with plain loads and stores, as wide as the alignment allows."""
@@ -298,6 +298,21 @@ class Function:
         name = f"%v{self._count}"
         self.emit(f'{name} = call i64 asm sideeffect "", "=r,0"(i64 {value})')
         return name
+
+    # --- bounds that the verifier can follow ------------------------------------------------------------------
+
+    @contextmanager
+    def inside(self, index: str, count: int, hint: str = "inside") -> Iterator[str]:
+        """Code that runs only if `index` is below `count`, with an operand for the index whose bound the verifier sees:
+        the barriers keep LLVM from computing with the number before it was compared."""
+        index = self.barrier(index)
+        with self.when(self.compare("ult", index, count), hint):
+            yield self.barrier(index)
+
+    def clamp(self, index: str, count: int, otherwise: int = 0) -> str:
+        """`index` if it is below `count`, else `otherwise`; the verifier sees the bound."""
+        index = self.barrier(index)
+        return self.barrier(self.select(self.compare("ult", index, count), index, str(otherwise)))
 
     # --- calls ----------------------------------------------------------------------------------------------
 

@@ -397,10 +397,10 @@ class Lower:
         def write(to: str) -> None:
             end = 0
             for writer, offset, x in zip(writers, kind.offsets, e.elements, strict=True):
-                self.f.zero(self.f.offset(to, end), offset - end)
+                self.f.zero(to, offset - end, end)
                 writer(self.f.offset(to, offset))
                 end = offset + x.type.size
-            self.f.zero(self.f.offset(to, end), kind.size - end)
+            self.f.zero(to, kind.size - end, end)
 
         return write
 

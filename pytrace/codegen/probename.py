@@ -20,7 +20,5 @@ def lower_name(lo: Lower, e: typed.Call) -> Writer:
         return lo.writer(typed.Str(value, type=e.type, span=e.span))
     table = b"".join(n.encode().ljust(size, b"\0") for n in names)
     base = f.offset(lo.unit.value("rodata"), lo.unit.rodata(table))
-    index = lo.point()
-    masked = f.select(f.compare("ult", index, len(names)), index, "0")
-    place = f.offset(base, f.binary("mul", masked, size))
+    place = f.offset(base, f.binary("mul", f.clamp(lo.point(), len(names)), size))
     return lambda to: lo.copy(place, to, size, 8)

@@ -57,9 +57,8 @@ def _hash(lo: Lower, frames: str, count: str, depth: int, digest: str) -> None:
     inside = f.compare("ult", at, depth)
     f.branch(f.op(f"and i1 {inside}, {f.compare('ult', at, count)}"), step, end)
     f.place(step)
-    at = f.barrier(at)
-    with f.when(f.compare("ult", at, depth), "bounded"):
-        frame = f.load(f.offset(frames, f.binary("shl", at, 3)))
+    with f.inside(at, depth) as bounded:
+        frame = f.load(f.offset(frames, f.binary("shl", bounded, 3)))
         mixed = f.binary("mul", f.binary("xor", f.load(digest), frame), _MULTIPLIER)
         f.store(f.binary("xor", mixed, f.binary("lshr", mixed, 29)), digest)
     f.store(f.add(at, 1), index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pytrace.semantics.config import Config
 
 RING = "ring"
+RING_LEAST, RING_MOST = 256 << 10, 16 << 20
+PAGE = os.sysconf("SC_PAGE_SIZE")
 STACKS_ENTRIES = 8192
 
 
@@ -125,8 +128,11 @@ class Unit:
         return {layout.name for layout in self.maps.values()} | set(self.stacks)
 
     def ring_size(self) -> int:
-        """Bytes of the ring: what `perf_rb_pages` asks for, rounded up to a power of two."""
-        return power_of_two(max(1, self.config.perf_rb_pages)) * 4096
+        """Bytes of the ring: what `perf_rb_pages` asks for, or by the machine's memory; a power of two."""
+        if self.config.perf_rb_pages:
+            return power_of_two(self.config.perf_rb_pages) * PAGE
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(RING_LEAST, min(RING_MOST, power_of_two(memory // 512)))
 
 
 class BpfProgram:

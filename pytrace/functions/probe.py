@@ -103,7 +103,7 @@ def ctx(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 
 
 @function(
-    "argN -> uint64",
+    "argN() -> uint64",
     "The N-th argument of the traced function, from 0 (arg0, arg1, …).",
     "kprobe:vfs_read { @ = hist(arg2); }",
     group=GROUP,

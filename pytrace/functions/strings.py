@@ -42,10 +42,7 @@ def _lower_str(lo: Lower, e: typed.Call) -> Writer:
 
 def _clamped(lo: Lower, length: str, most: int) -> str:
     """A length plus its NUL, never above the capacity."""
-    f = lo.f
-    wanted = f.add(length, 1)
-    small = f.compare("ult", wanted, most)
-    return f.select(small, wanted, str(most))
+    return lo.f.clamp(lo.f.add(length, 1), most, most)
 
 
 @function(

@@ -64,6 +64,7 @@ _SCRIPT_GOES_ON = Pattern(
     r"|[A-Za-z*?][\w*?.-]*:[^\s:]|[A-Za-z_]\w*=[A-Za-z]\w*:|(?:begin|end)\s*[{<,/]",
     ignore_case=True,
 )
+_CHARACTER = Pattern(r"'[^'\n]{0,4}'")
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _LITERALS = ("IDENT", "VARIABLE", "POSITIONAL", "MAP", "NUMBER", "STRING")
 
@@ -80,6 +81,8 @@ class Lexer:
         self.diagnostics = diagnostics
         self.position = 0
         self.opened: list[tuple[int, str]] = []
+        self.stray = -1
+        """Where the last run of characters ended that begins no token."""
         self.closed: list[tuple[int, str]] = []
         """What the last closing delimiter closed: more than one if inner ones were left open."""
         self.comments: list[tuple[int, int]] = []
@@ -209,7 +212,8 @@ class Lexer:
         if keyword is not None:
             if word == "if" and ids["IF_STATEMENT"] in row:
                 keyword = ids["IF_STATEMENT"]
-            if keyword in row or ids["IDENT"] not in row:
+            # Where a statement or an expression may begin, a word is what it looks like; after a dot it is a name.
+            if keyword in row or ids["IDENT"] not in row or ids["VARIABLE"] in row:
                 return self._token(self.table.symbols[keyword], len(word))
         elif ids["TYPE_NAME"] in row and (
             word in BUILTIN_TYPES or _POINTER_ARGUMENT.match(self.text, self.position + len(word))
@@ -271,7 +275,7 @@ class Lexer:
             if not text.startswith("/*", self.position):
                 return
             self._error(self.position, self.position + 2, "this comment is never closed", "a comment ends with '*/'")
-            self.position = len(text)
+            self.position = self.stray = len(text)
 
     def _stray(self) -> Token | None:
         """A character that begins no token. The rest of the run of such characters goes with it."""
@@ -280,9 +284,12 @@ class Lexer:
         character = text[start]
         if character == '"':
             newline = text.find("\n", start)
-            end = len(text) if newline < 0 else newline
+            # What closes the statement is more likely forgotten to be outside than meant to be in the string.
+            end = max(start + 1, len(text[start : None if newline < 0 else newline].rstrip("\t\r ;)}]")) + start)
             self._error(start, end, "this string is never closed", "a string ends with '\"' on the same line")
             return self._token("STRING", end - start)
+        if character == "'" and (match := _CHARACTER.match(text, start)):
+            end = match.end()
         while end < len(text) and not text[end].isspace() and text[end] != '"' and not self._tokens.match(text, end):
             end += 1
         hint = None
@@ -294,7 +301,7 @@ class Lexer:
             hint = "'#' directives stand on lines of their own before the probes"
         shown = text[start:end] if text[start:end].isprintable() and end - start <= 20 else ascii(text[start])[1:-1]
         self._error(start, end, f"unexpected '{shown}'", hint)
-        self.position = end
+        self.position = self.stray = end
         return None
 
     def _error(self, start: int, end: int, message: str, hint: str | None) -> None:

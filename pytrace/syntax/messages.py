@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace.syntax import ast
 from pytrace.syntax.lexer import Token
 
 if TYPE_CHECKING:
@@ -139,20 +140,27 @@ def _general(
     parser: Parser, token: Token, kind: str, names: set[str], previous: Token | None
 ) -> tuple[Token, str, str | None]:
     hint = None
-    opened = parser.lexer.opened[-1][1] if parser.lexer.opened else ""
-    for word in (token.text, previous.text if previous else ""):
+    opened = [character for offset, character in parser.lexer.opened if offset < token.start][-1:]
+    called = parser.values[-1] if parser.values else None
+    for word in (token.text, previous.text if previous else "", called.name if isinstance(called, ast.Call) else ""):
         hint = hint or _FOREIGN.get(word)
+    if (
+        hint is None
+        and names == {"COLON"}
+        and any(isinstance(v, Token) and v.text == "for" for v in parser.values[-3:])
+    ):
+        hint = "loops are `for ($i : 0..10) { … }` and `for ($kv : @map) { … }`"
     if hint is None and kind == "ASSIGN" and names & _OPERATORS:
         hint = "'=' assigns, and only in a statement of its own; '==' compares"
     elif hint is None and kind in ("COMPOUND_ASSIGN",) and names & _OPERATORS:
         hint = "an assignment is a statement of its own"
     elif hint is None and kind == "ELSE":
         hint = "`else` follows the '}' of an `if`"
-    elif hint is None and opened == "/":
+    elif hint is None and opened == ["/"]:
         hint = "a predicate ends with '/', and an action '{ … }' follows"
     elif hint is None and "LBRACE" in names and "NUMBER" not in names:
         hint = "the body of an if, else, for, while or unroll stands in braces"
-    elif hint is None and kind == "RELATION" and token.text == ">" and opened == "<":
+    elif hint is None and kind == "RELATION" and token.text == ">" and opened == ["<"]:
         hint = "inside '< … >', write a comparison in parentheses, `(a > b)`"
     return token, f"expected {_listed(names)}, found '{_short(token)}'", hint
 
@@ -167,11 +175,9 @@ def _listed(names: set[str]) -> str:
     elif {"TAG", "TYPEOF"} <= rest:
         words.append("a type")
         rest -= {"IDENT", "LPAR"}
-    if len(rest & _OPERATORS) > 5:
-        words.append("an operator")
     words.extend(_SHOWN[name] for name in sorted(rest) if name in _SHOWN and name not in ("DOT", "LSQB"))
     if not words:
-        words = [_SHOWN[name] for name in sorted(rest) if name in _SHOWN] or ["something else"]
+        words = ["an operator"]
     if len(words) > 4:
         words = words[:4]
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]

@@ -37,6 +37,7 @@ class Parser:
         """Whether the only thing wrong is that the text ends too early, so that more of it could mend it."""
         self.before: Token | None = None
         """The last token that the parser took."""
+        self._dropped = False
         ids = self.table.ids
         self._item_goto = ids["probe"]
         self._list_gotos = {ids["probe"], ids["block_statement"]}
@@ -168,9 +169,9 @@ class Parser:
     def _recover(self, token: Token) -> Token:
         """Reports `token`, unwinds to the innermost list of statements or items, skips to where the next one begins
         and returns the token there. Returns the end of the text if nothing is left to parse."""
-        if token.kind == 0 and not self.diagnostics.errors:
-            self.unfinished = True
-        self._report(*messages.explain(self, token))
+        if not self._follows_from_another(token):
+            self.unfinished = token.kind == 0 and not self.diagnostics.errors
+            self._report(*messages.explain(self, token))
         rows = self.table.row
         i = len(self.states) - 1
         while i > 0 and not rows(self.states[i]).keys() & self._list_gotos:
@@ -191,6 +192,7 @@ class Parser:
             first = False
             ends = token.kind == self._semicolon or token.kind in self._closing
             if ends and not inside:
+                self._dropped = len(opened) > level
                 del opened[level:]
                 lexer.quiet = False
                 return lexer.next(row)
@@ -198,6 +200,16 @@ class Parser:
             token = lexer.next({self._angle_open: 1} if angle else {})
         lexer.quiet = False
         return token
+
+    def _follows_from_another(self, token: Token) -> bool:
+        """Whether a report would repeat an earlier one: stray characters stood just before `token`, or its opening
+        counterpart was in what recovery skipped."""
+        if self.lexer.stray > (self.before.end if self.before else -1):
+            return True
+        if self._dropped and token.text in (")", "]") and not self.lexer.closed:
+            self._dropped = False
+            return True
+        return False
 
 
 def _kept(keep: table.Keep, nones: int, children: list[Any]) -> list[Any]:

@@ -127,7 +127,8 @@ class Asm:
         )
 
     def send(self, event: int, words: int = 1, flags: int = NO_WAKEUP) -> Asm:
-        """Sends a record of `words` u64 that stand on the stack below -8, first one lowest; counts a loss in counter 0."""
+        """Sends a record of `words` u64 that stand on the stack below -8, first one lowest; counts a loss in counter
+        0."""
         start = -8 * (words + 1)
         label = f"sent{len(self._insns)}"
         return (
@@ -215,4 +216,4 @@ def sends(pid: int, event: int = 0, value: Callable[[Asm], Asm] | None = None, f
     return asm.store(10, -8, 7).send(event, 1, flags).label("out").exit()
 
 
-__all__ = ["CPUS", "AttachType", "Asm", "ProgType", "printf", "prog", "program", "sends"]
+__all__ = ["CPUS", "Asm", "AttachType", "ProgType", "printf", "prog", "program", "sends"]

@@ -1,8 +1,8 @@
 """The raw system calls of tracing: bpf(2), perf_event_open(2), mmap(2), one thin function for each command.
 
-Every failure is an `OSError` with the kernel's errno and the name of the command. Descriptors are plain ints, close-on-exec,
-and belong to the caller. Structures are those of `include/uapi/linux/bpf.h` and `perf_event.h`; a field that a kernel does
-not know yet may be sent as long as it is zero.
+Every failure is an `OSError` with the kernel's errno and the name of the command. Descriptors are plain ints,
+close-on-exec, and belong to the caller. Structures are those of `include/uapi/linux/bpf.h` and `perf_event.h`; a field
+that a kernel does not know yet may be sent as long as it is zero.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def map_lookup(fd: int, key: bytes, value: bytearray) -> None:
 
 
 def map_lookup_and_delete(fd: int, key: bytes, value: bytearray) -> None:
-    """Takes an element out of a map; of a queue or stack with an empty `key`. Raises OSError ENOENT if there is none."""
+    """Takes an element out of a map; of a queue or stack with an empty `key`. Raises OSError ENOENT if there is
+    none."""
     bpf(Cmd.MAP_LOOKUP_AND_DELETE_ELEM, bytearray(struct.pack("=IxxxxQQQ", fd, address(key), address(value), 0)))
 
 
@@ -207,8 +208,8 @@ def prog_load(
     log_size: int = 0,
     log_level: int = 0,
 ) -> int:
-    """A loaded program's fd. `attach_fd` is the fd of a module's BTF or of the program to attach to; `log` the address of
-    `log_size` bytes for the verifier's log."""
+    """A loaded program's fd. `attach_fd` is the fd of a module's BTF or of the program to attach to; `log` the address
+    of `log_size` bytes for the verifier's log."""
     text = license.encode() + b"\0"
     return bpf(
         Cmd.PROG_LOAD,
@@ -244,8 +245,8 @@ def prog_load(
 
 
 def prog_test_run(fd: int, context: bytes = b"", *, cpu: int | None = None) -> int:
-    """Runs a program once and gives what it returned, as u32. Raw tracepoint programs from 5.10 on, syscall programs from
-    5.14 on. With `cpu`, raw tracepoint programs run there."""
+    """Runs a program once and gives what it returned, as u32. Raw tracepoint programs from 5.10 on, syscall programs
+    from 5.14 on. With `cpu`, raw tracepoint programs run there."""
     attr = bytearray(
         struct.pack(
             "=IIIIQQIIIIQQIII",
@@ -357,8 +358,8 @@ def perf_event_open(
     config2: int = 0,
     bp_type: int = 0,
 ) -> int:
-    """A perf event's fd. One of `period` and `freq` (Hz) may be given; `pid` -1 is every process, `cpu` -1 every CPU (not
-    both)."""
+    """A perf event's fd. One of `period` and `freq` (Hz) may be given; `pid` -1 is every process, `cpu` -1 every CPU
+    (not both)."""
     bits = (1 if disabled else 0) | (2 if inherit else 0) | (1 << 10 if freq else 0)
     attr = bytearray(
         struct.pack(

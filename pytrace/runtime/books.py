@@ -9,8 +9,8 @@ from pytrace.program import COUNTERS_HEADER, EXIT_CODE, EXIT_FLAG, START_TIME, C
 
 
 class Books:
-    """Reads the counters map of a loaded program through memory. Loss is reported once: `news` gives what was added since
-    it was last asked."""
+    """Reads the counters map of a loaded program through memory. Loss is reported once: `news` gives what was added
+    since it was last asked."""
 
     def __init__(self, program: Program, memory: memoryview) -> None:
         self._counters, self._cpus, self._stride = program.counters, program.cpus, program.counter_stride

@@ -1,4 +1,5 @@
-"""The command of `-c`: started at once, so that its pid is known, and held before its exec until everything is attached."""
+"""The command of `-c`: started at once, so that its pid is known, and held before its exec until everything is
+attached."""
 
 from __future__ import annotations
 
@@ -13,6 +14,8 @@ from typing import Any, Self
 
 import _cffi_backend  # type: ignore[import-untyped]
 
+from pytrace.kernel import KernelError
+
 _PR_SET_PDEATHSIG = 1
 _ffi: Any = _cffi_backend.FFI()
 _prctl: Any = _cffi_backend.load_library(None, 0).load_function(
@@ -21,7 +24,7 @@ _prctl: Any = _cffi_backend.load_library(None, 0).load_function(
 _PATIENCE_MS = 1000
 
 
-class ChildError(Exception):
+class ChildError(KernelError):
     """The command cannot be run; the message says why."""
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from pytrace.kernel import KernelError
 from pytrace.program import Iter, MapSpec, MapType, Program, ProgSpec, Signal, TestRun
 from pytrace.runtime.attach import AttachError, Link, Place, attach, detach, walk
 from pytrace.runtime.books import Books
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Handle = Callable[[memoryview], bool | None]
 
 
-class MapMismatch(Exception):
+class MapMismatch(KernelError):
     """Two programs of a session mean different things by a map of the same name."""
 
 

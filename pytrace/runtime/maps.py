@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from pytrace.kernel import bpf
+from pytrace.kernel import KernelError, bpf
 from pytrace.program import BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, MapSpec, MapType
 
 _PER_CPU = (MapType.PERCPU_HASH, MapType.PERCPU_ARRAY, MapType.LRU_PERCPU_HASH)
@@ -17,7 +17,7 @@ _BATCH_BYTES = 1 << 20
 _BATCH_LEAST = 64
 
 
-class MapError(Exception):
+class MapError(KernelError):
     """A map could not be made; the message says which and why."""
 
 
@@ -87,7 +87,8 @@ class KernelMap:
         seen: set[bytes] = set()
         key: bytes | None = None
         following = bytearray(self.spec.key_size)
-        # A key deleted under the walk sends the kernel back to the start; then every key from there on is looked at again.
+        # A key deleted under the walk sends the kernel back to the start; then every key from there on is looked at
+        # again.
         for _ in range(2 * self.spec.max_entries + 1):
             if not bpf.map_next_key(self.fd, key, following):
                 return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pytrace.kernel import bpf
+from pytrace.kernel import KernelError, bpf
 from pytrace.kernel.bpf import Cmd, ProgType
 from pytrace.program import ProgSpec, Tracing
 from pytrace.runtime.maps import KernelMap
@@ -25,7 +26,7 @@ _KIND_TYPEDEF, _KIND_FUNC = 8, 12
 _LOG_SIZE = 16 * 1024 * 1024 - 1  # what every kernel accepts; pages that are not written cost nothing
 
 
-class LoadError(Exception):
+class LoadError(KernelError):
     """A program could not be prepared for loading: what it is to be bound to is not there."""
 
 
@@ -56,10 +57,8 @@ def load_btf(data: bytes) -> int:
         return bpf.btf_load(data)
     except OSError as error:
         log = bpf.Mapping(-1, 1 << 20)
-        try:
+        with contextlib.suppress(OSError):  # the first error is the one to report
             bpf.btf_load(data, log.address, log.length)
-        except OSError:
-            pass  # the first error is the one to report
         text = _text(log)
         log.close()
         raise LoadError(f"the kernel refuses the program's BTF: {text.strip() or error.strerror}") from error

@@ -1,8 +1,8 @@
 """The BPF ring buffer (5.8+): records that the kernel half writes, in the order in which it reserved them.
 
-The kernel maps the consumer position writable, then read-only the producer position and the data twice in a row, so that
-a record that wraps around is still in one piece. Each record has a header of 8 bytes: its length, with two bits on top
-that say that it is still being written, or was thrown away.
+The kernel maps the consumer position writable, then read-only the producer position and the data twice in a row, so
+that a record that wraps around is still in one piece. Each record has a header of 8 bytes: its length, with two bits
+on top that say that it is still being written, or was thrown away.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Ring:
 
         A record's memory is valid during its call only; each record is given once, even if `handle` raises.
         """
-        # Order on weakly ordered machines: the interpreter's own work between two reads is far longer than a reordering.
+        # Order on weakly ordered machines: the interpreter's own work between two reads is far longer than a
+        # reordering.
         at = start = bpf.read_u64(self.consumer)
         end = bpf.read_u64(self.producer)
         view = self._data.view

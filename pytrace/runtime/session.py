@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pytrace.kernel import KernelError
 from pytrace.output import Renderer, Text
 from pytrace.program import Counter, Program
 from pytrace.runtime.attach import AttachError, Place
@@ -32,17 +33,17 @@ _TELL_LOST = 1.0
 _STRAGGLERS = 0.5  # for records that are still being written when all is detached
 
 
-class SessionError(Exception):
+class SessionError(KernelError):
     """The session cannot be: what it was to watch is not there."""
 
 
 class Session:
     """Loads Programs, attaches them, delivers what they send, detaches.
 
-    On entering, `program` is loaded and attached and its `begin` probes have run; `run` works until `exit()`, a signal, the
-    end of the command, of the process `pid` or of the reader of the output; on leaving without an exception, everything is
-    detached, the `end` probes run, what is still in the rings is delivered and the maps are shown. Whatever happens,
-    nothing stays in the kernel.
+    On entering, `program` is loaded and attached and its `begin` probes have run; `run` works until `exit()`, a
+    signal, the end of the command, of the process `pid` or of the reader of the output; on leaving without an
+    exception, everything is detached, the `end` probes run, what is still in the rings is delivered and the maps are
+    shown. Whatever happens, nothing stays in the kernel.
 
     output      what shows events and maps; without it, text on stdout. `symbols` is the resolver that it was given
     pid         user-space probes are limited to that process, and its end is the session's

@@ -88,8 +88,8 @@ class ScriptMap:
 
 
 def _merged(type: Type, rows: list[bytes]) -> Any:
-    """One value of the rows of all CPUs. What is no aggregation (`let @m = percpuhash(n)`): the sum of numbers, else the
-    row of the first CPU that has one."""
+    """One value of the rows of all CPUs. What is no aggregation (`let @m = percpuhash(n)`): the sum of numbers, else
+    the row of the first CPU that has one."""
     if isinstance(type, Aggregation):
         return output.merge(type, rows)
     values = [output.decode(type, row) for row in rows]

@@ -6,6 +6,7 @@ import errno
 import re
 import struct
 
+from pytrace.kernel import KernelError
 from pytrace.program import ProgSpec
 
 # What is no complaint: state dumps, instructions, source lines, marks of the backtracking and the figures at the end.
@@ -17,9 +18,10 @@ _NOISE = re.compile(
 _INSN = re.compile(r"^(\d+): \(")
 
 
-class VerifierError(Exception):
-    """The kernel refused a program. `str()` is the short form: what is wrong, and the script line it came from if that is
-    known. `log` is the verifier's whole log; `location` the (file, line, column) or None; `complaint` the line of the log.
+class VerifierError(KernelError):
+    """The kernel refused a program. `str()` is the short form: what is wrong, and the script line it came from if that
+    is known. `log` is the verifier's whole log; `location` the (file, line, column) or None; `complaint` the line of
+    the log.
     """
 
     def __init__(self, spec: ProgSpec, error: OSError, log: str, btf: bytes) -> None:
@@ -29,7 +31,7 @@ class VerifierError(Exception):
         self.complaint = complaints[-1].strip() if complaints else ""
         at = [int(m[1]) for line in lines if (m := _INSN.match(line))]
         self.location = line_of(spec, at[-1], btf) if at and self.complaint else None
-        super().__init__(self._short(error))
+        super().__init__(self._short(error), "-d verifier shows the whole log" if log else None)
 
     def _short(self, error: OSError) -> str:
         reason = self.complaint or _reason(error)
@@ -40,7 +42,7 @@ class VerifierError(Exception):
 def _reason(error: OSError) -> str:
     match error.errno:
         case errno.EPERM | errno.EACCES:
-            return "not permitted (it needs root, or CAP_BPF and CAP_PERFMON; or the kernel has this kind of program locked)"
+            return "not permitted (it needs root, or CAP_BPF and CAP_PERFMON; or this kernel has such programs locked)"
         case errno.E2BIG:
             return "the program is too large"
         case errno.EINVAL:
@@ -61,7 +63,8 @@ def line_of(spec: ProgSpec, insn: int, btf: bytes) -> tuple[str, int, int] | Non
 
 
 def _string(btf: bytes, offset: int) -> str:
-    """A string of a BTF's string section (`struct btf_header`: …, str_off at 16, str_len at 20, after hdr_len bytes)."""
+    """A string of a BTF's string section (`struct btf_header`: …, str_off at 16, str_len at 20, after hdr_len
+    bytes)."""
     header, strings = struct.unpack_from("=I", btf, 4)[0], struct.unpack_from("=I", btf, 16)[0]
     start = header + strings + offset
     return btf[start : btf.index(b"\0", start)].decode(errors="replace")

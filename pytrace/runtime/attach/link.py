@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pytrace.kernel import KernelError
+
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
 
 
-class AttachError(Exception):
+class AttachError(KernelError):
     """A program could not be attached; the message says where to and why."""
 
 
@@ -26,8 +28,8 @@ class Place:
 
 @dataclass
 class Link:
-    """Closing it detaches. `slow` says that closing waits for the kernel to quiesce: such links are worth closing at the
-    same time. An iterator's link is `iterator`: its fd is what each walk is made from."""
+    """Closing it detaches. `slow` says that closing waits for the kernel to quiesce: such links are worth closing at
+    the same time. An iterator's link is `iterator`: its fd is what each walk is made from."""
 
     fds: list[int] = field(default_factory=list)
     slow: bool = False

@@ -18,8 +18,9 @@ _MODES = {"r": 1, "w": 2, "x": 4}
 
 
 def bind(prog: int, event: int, cookie: int = 0) -> int:
-    """Attaches a program to a perf event and gives the fd to close: a link that has taken the event over (5.15+), or before
-    that the event. `event` belongs to this function. Raises OSError; EOPNOTSUPP where a cookie cannot be had."""
+    """Attaches a program to a perf event and gives the fd to close: a link that has taken the event over (5.15+), or
+    before that the event. `event` belongs to this function. Raises OSError; EOPNOTSUPP where a cookie cannot be
+    had."""
     try:
         try:
             link = bpf.link_create(prog, event, AttachType.PERF_EVENT, struct.pack("=Q", cookie) if cookie else b"")

@@ -1,0 +1,1 @@
+"""C as scripts and headers write it: preprocessor, tokens, declarations, layouts."""

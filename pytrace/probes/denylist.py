@@ -43,15 +43,18 @@ RETURNS = {
 
 ENTRY = {
     **{name: why for name, why in RETURNS.items() if why is _LOCKS},
-    "bpf_*": _BPF,
-    "__bpf_*": _BPF,
-    "____bpf_*": _BPF,
+    "__bpf_prog_enter*": _BPF,
+    "__bpf_prog_exit*": _BPF,
+    "bpf_trace_run*": _BPF,
+    "trace_call_bpf": _BPF,
+    "bpf_get_current_*": _BPF,
+    "bpf_ktime_get_*": _BPF,
+    "bpf_map_*_elem": _BPF,
+    "bpf_probe_read_*": _BPF,
+    "bpf_ringbuf_*": _BPF,
     "htab_*": _BPF,
     "__htab_*": _BPF,
     "array_map_*": _BPF,
-    "ringbuf_*": _BPF,
-    "perf_trace_*": _BPF,
-    "trace_call_bpf": _BPF,
     "kprobe_*": _BPF,
     "ftrace_*": _BPF,
     "rcu_read_*": _BPF,
@@ -83,8 +86,10 @@ def denied(function: str, returns: bool) -> str | None:
     return RETURNS.get(function) if returns else None
 
 
-def in_wildcard(function: str, returns: bool) -> bool:
-    """Whether a wildcard may bring this function in."""
-    if function in ENTRY or function in REFUSED or (returns and function in RETURNS):
+def in_wildcard(function: str, returns: bool, pattern: str) -> bool:
+    """Whether this wildcard may bring this function in. One that asks for its kind by name (`htab_map_*`) does."""
+    if function in REFUSED or (returns and function in RETURNS):
         return False
-    return not any(matches(function, g) for g in _GLOBS)
+    if function in ENTRY:
+        return pattern == function
+    return not any(matches(function, g) and not pattern.startswith(g.partition("*")[0]) for g in _GLOBS)

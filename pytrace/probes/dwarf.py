@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any, Literal, cast
 
 from pytrace.kernel.debugfile import find_debug_file
-from pytrace.kernel.elf import Elf, Symbol
+from pytrace.kernel.elf import Elf
+from pytrace.kernel.elf_symbols import Symbol
 from pytrace.probes.base import Arg, Context, Load, ProbeError, StackLoad
 from pytrace.probes.regs import registers
 from pytrace.types import BOOL, VOID, Array, Enum, Field, Int, Pointer, Struct, Type

@@ -135,7 +135,7 @@ class FentryProvider:
                 yield exact
             return
         for m, f in find(module, function, target.kernel):
-            inner = described(f, m, target.kernel) if in_wildcard(f, self.returns) else None
+            inner = described(f, m, target.kernel) if in_wildcard(f, self.returns, function) else None
             if inner:
                 yield inner
 

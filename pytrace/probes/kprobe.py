@@ -88,7 +88,7 @@ class KprobeProvider:
 
     def _several(self, rest: str, module: str, function: str, target: Target) -> list[Point]:
         kernel = target.kernel
-        found = [(m, f) for m, f in find(module, function, kernel) if in_wildcard(f, self.returns)]
+        found = [(m, f) for m, f in find(module, function, kernel) if in_wildcard(f, self.returns, function)]
         if not found:
             raise no_match(self.name, rest, function, kernel)
         if not has(kernel, "kprobe") and not has(kernel, "kprobe_multi"):

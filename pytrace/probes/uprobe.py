@@ -18,7 +18,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pytrace.kernel.elf import Elf, Symbol
+from pytrace.kernel.elf import Elf
+from pytrace.kernel.elf_symbols import Symbol
 from pytrace.kernel.glob import is_glob, matches
 from pytrace.probes import binaries
 from pytrace.probes.base import Context, Point, ProbeError, Target
@@ -86,6 +87,8 @@ class UprobeProvider:
         function = m[1] if m and offset is not None else text
         if is_glob(function):
             for symbol in elf.match(function):
+                if elf.offset_of(symbol.address) is None:
+                    continue
                 yield self._point(file, elf, symbol, 0, symbol.name, symbol.name, context, multi)
             return
         found = elf.function(function) or next(iter(elf.lookup(function)), None)

@@ -67,6 +67,7 @@ def test_wildcards_leave_out_what_is_dangerous() -> None:
     names = {p.function for p in expand("k:*", target())}
     assert "vfs_read" in names
     assert not names & {"_raw_spin_lock", "bpf_get_current_task"}
+    assert [p.function for p in expand("k:bpf_get_current_*", target())] == ["bpf_get_current_task"]
 
 
 def test_returns_that_deadlock_are_refused_by_name() -> None:

@@ -204,3 +204,31 @@ def numaid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 )
 def rand(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return c.call(n, t.UINT32) if c.arity(n, 0) else c.error(n.span)
+
+
+@function(
+    "cpid() -> uint32",
+    "Process id of the command that -c runs; 0 without one.",
+    "tracepoint:syscalls:sys_enter_openat /pid == cpid/ { @ = count(); }",
+    group=GROUP,
+    bare=True,
+)
+def cpid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+    if not c.arity(n, 0):
+        return c.error(n.span)
+    if not c.options.cpid:
+        c.diagnostics.warning(n.span, "cpid is 0: there is no command", "run one with -c, or ask has_cpid first")
+    return typed.Const(c.options.cpid, type=t.UINT32, span=n.span)
+
+
+@function(
+    "has_cpid() -> bool",
+    "Whether -c runs a command.",
+    "begin { if (has_cpid) { print(cpid); } }",
+    group=GROUP,
+    bare=True,
+)
+def has_cpid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+    if not c.arity(n, 0):
+        return c.error(n.span)
+    return typed.Const(int(bool(c.options.cpid)), type=t.BOOL, span=n.span)

@@ -125,9 +125,11 @@ class CEnvironment:
     def names(self) -> Iterator[str]:
         """Constants that the script itself defines, for hints and completion."""
         if self._own:
+            from pytrace.semantics.c.preprocess import PREDEFINED
+
             yield from self._own.declared.enumerators
             macros = self._own.preprocessor.macros
-            yield from (n for n, m in macros.items() if m.params is None and not n.startswith("_"))
+            yield from (n for n, m in macros.items() if m.params is None and n not in PREDEFINED and n[:2] != "__")
 
     # --- how ----------------------------------------------------------------------------------------
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.semantics.asts import expr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytrace.diagnostics import Diagnostics
 from pytrace.semantics.fold import FoldError, Value, evaluate, fold, literal, require_integer
 from pytrace.syntax import ast
+from tests.semantics.asts import expr
 
 U64 = 2**64 - 1
 

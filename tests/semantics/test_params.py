@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.semantics.asts import expr, probe, script
 
 from pytrace.diagnostics import Diagnostics
 from pytrace.semantics import params
 from pytrace.syntax import ast
+from tests.semantics.asts import expr, probe, script
 
 
 def first_argument(text: str, *words: str, named: dict[str, params.Value] | None = None) -> tuple[ast.Node, list[str]]:

@@ -20,6 +20,7 @@ _LEVELS = (
     ("+", "-"),
     ("*", "/", "%"),
 )
+_BINDING = {op: level for level, ops in enumerate(_LEVELS) for op in ops}
 _SIZES = ("8", "16", "32", "64")
 _TYPE_WORDS = {"void", "char", "short", "int", "long", "unsigned", "signed", "_Bool", "bool", "struct", "union", "enum"}
 _TYPE_WORDS |= {"const", "volatile", "__signed__", "float", "double"}
@@ -70,13 +71,12 @@ class ExpressionParser:
         return condition
 
     def _binary(self, level: int) -> ast.Expr:
-        if level == len(_LEVELS):
-            return self._unary()
-        left = self._binary(level + 1)
-        while self.peek() in _LEVELS[level]:
+        """Operators that bind at least as tightly as `level`, by precedence climbing."""
+        left = self._unary()
+        while (binding := _BINDING.get(self.peek(), -1)) >= level:
             op = self.peek()
             self.at += 1
-            right = self._binary(level + 1)
+            right = self._binary(binding + 1)
             left = ast.Binary(op, left, right, span=left.span.to(right.span))
         return left
 

@@ -185,7 +185,7 @@ def merge(points: Sequence[Point], cookies: Sequence[int]) -> tuple[Attach, ...]
                     attach = replace(
                         before,
                         offsets=before.offsets + attach.offsets,
-                        ref_ctr_offsets=before.ref_ctr_offsets + attach.ref_ctr_offsets,
+                        ref_ctr_offsets=_counters(before) + _counters(attach),
                         cookies=before.cookies + placed,
                     )
                 else:
@@ -193,7 +193,16 @@ def merge(points: Sequence[Point], cookies: Sequence[int]) -> tuple[Attach, ...]
             case _:
                 key = attach
         merged[key] = attach
-    return tuple(merged.values())
+    return tuple(_without_zeros(a) if isinstance(a, UprobeMulti) else a for a in merged.values())
+
+
+def _counters(attach: UprobeMulti) -> tuple[int, ...]:
+    """The semaphore of each place, 0 where it has none."""
+    return attach.ref_ctr_offsets or (0,) * len(attach.offsets)
+
+
+def _without_zeros(attach: UprobeMulti) -> UprobeMulti:
+    return attach if any(attach.ref_ctr_offsets) else replace(attach, ref_ctr_offsets=())
 
 
 # --- what was decided, in words --------------------------------------------------------------------

@@ -155,6 +155,17 @@ def test_without_multi_links_every_place_is_a_point(program: Path) -> None:
     assert [len(p.context.positional) for p in points] == [1, 2]
 
 
+def test_one_link_for_probes_with_and_without_semaphores(program: Path) -> None:
+    points = expand(f"U:{program}:*", target())
+    (link,) = lowering.merge(points, range(len(points)))
+    assert isinstance(link, UprobeMulti)
+    offsets = {in_file(program, a): in_file(program, s) if s else 0 for _, a, s in notes(program)}
+    assert dict(zip(link.offsets, link.ref_ctr_offsets, strict=True)) == offsets
+    (plain,) = lowering.merge(expand(f"U:{program}:work", target()), [0])
+    assert isinstance(plain, UprobeMulti)
+    assert plain.ref_ctr_offsets == ()
+
+
 def test_lists(program: Path) -> None:
     names = list(list_probes(f"usdt:{program}:*", target()))
     assert names == [f"usdt:{program}:app:twice", f"usdt:{program}:app:work"]

@@ -147,7 +147,7 @@ def print_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return _print_map(c, n, first)
     if isinstance(first, ast.MapAccess):
         symbol = c.symbols.map(first.map)
-        if isinstance(symbol.value, t.Aggregation):
+        if isinstance(symbol.value, t.Stats | t.Hist | t.LHist | t.TSeries):
             key = c.map_key(symbol, first.key, first.span)
             return c.error(n.span) if key is None else c.call(n, t.VOID, key, data=("print_entry", "@" + symbol.name))
     if len(n.args) > 1:

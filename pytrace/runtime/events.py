@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytrace.output import Record, RecordReader, Renderer
 from pytrace.program import EventSpec, Program
 from pytrace.runtime.usermaps import ScriptMap
+from pytrace.types import Stats
 
 OnEvent = Callable[[Record], bool | None]
 """Sees each event before it is shown; if it returns True, the event is not shown."""
 
-_SHOWN = frozenset(("printf", "print", "print_entry", "join", "time", "errorf", "warnf"))
-_SEEN = _SHOWN | {"print_map"}
+_SHOWN = frozenset(("printf", "print", "join", "time", "errorf", "warnf"))
+_SEEN = _SHOWN | {"print_map", "print_entry"}
 
 
 class Dispatcher:
@@ -52,6 +54,8 @@ class Dispatcher:
                 target = self._maps[spec.map]
                 top, div = values[:2] if len(values) >= 2 else (0, 0)
                 self._output.map(target.user_map, target.entries(), top, div)
+            case "print_entry":
+                self._print_entry(spec, values[0])
             case "clear":
                 self._maps[spec.map].clear()
             case "zero":
@@ -64,6 +68,18 @@ class Dispatcher:
                 self._system(self._output.format(spec, values))
             case other:
                 raise ValueError(f"a record asks for {other!r}, which is not known here")
+
+    def _print_entry(self, spec: EventSpec, key: Any) -> None:
+        """Statistics are shown as a value, histograms as the map's only entry; nothing if the key is not there."""
+        target = self._maps[spec.map]
+        kind = target.user_map.value
+        for entry in target.entries():
+            if entry[0] != key:
+                continue
+            if isinstance(kind, Stats):
+                self._output.event(replace(spec, action="print", args=(kind,)), entry[1:])
+            else:
+                self._output.map(target.user_map, [entry])
 
     def _cat(self, path: bytes) -> None:
         try:

@@ -222,6 +222,8 @@ class ExpressionChecker:
         op: Literal["-", "~"] = "-" if n.op == "-" else "~"
         if isinstance(operand, typed.Const) and operand.literal:
             value = -operand.value if op == "-" else ~operand.value
+            if op == "~" and operand.value >= 0:
+                value &= (1 << 64) - 1
             if value < -(1 << 63):
                 return self.error(n.span, f"'{n.span.text}' does not fit in 64 bits")
             return typed.Const(value, literal=True, type=literal_type(value), span=n.span)

@@ -46,15 +46,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Half-open range of characters `[start, end)` of `source`."""
+    """Half-open range of characters `[start, end)` of `source`. What stands in a macro's body has, after expansion,
+    the call in `expanded_from`."""
 
     source: Source = field(repr=False, compare=False)
     start: int
     end: int
+    expanded_from: Span | None = field(default=None, repr=False, compare=False)
 
     def to(self, other: Span) -> Span:
         """The span from the start of this one to the end of `other`."""
-        return Span(self.source, self.start, max(self.end, other.end))
+        return Span(self.source, self.start, max(self.end, other.end), self.expanded_from)
 
     @property
     def text(self) -> str:
@@ -85,21 +87,32 @@ class Diagnostic:
         """``file:line:c1-c2: ERROR: text``, the source line, the span underlined, the hint.
 
         Control characters of the script are shown as spaces, so that the underline stays in step
-        and nothing of an untrusted file reaches the terminal raw.
+        and nothing of an untrusted file reaches the terminal raw. Where the place is in a macro, the calls that
+        led to it follow.
         """
-        source = self.span.source
-        line, column = source.position(self.span.start)
+        lines = self._place(self.span, self.message)
+        call = self.span.expanded_from
+        while call is not None:
+            lines += self._place(call, "expanded from")
+            call = call.expanded_from
+        if self.hint:
+            lines.append(f"HINT: {self.hint}")
+        return "\n".join(lines)
+
+    def _place(self, span: Span, message: str) -> list[str]:
+        source = span.source
+        line, column = source.position(span.start)
         shown = source.line(line)
-        width = max(1, min(self.span.end, self.span.start + len(shown) - column + 1) - self.span.start)
+        width = max(1, min(span.end, span.start + len(shown) - column + 1) - span.start)
         last = column + width - 1
         where = f"{column}-{last}" if last > column else f"{column}"
         clean = "".join(c if c.isprintable() else " " for c in shown)
         name = "".join(c if c.isprintable() else "?" for c in source.name)
-        lines = [f"{name}:{line}:{where}: {self.severity.upper()}: {self.message}", clean]
-        lines.append(" " * (column - 1) + "~" * width)
-        if self.hint:
-            lines.append(f"HINT: {self.hint}")
-        return "\n".join(lines)
+        return [
+            f"{name}:{line}:{where}: {self.severity.upper()}: {message}",
+            clean,
+            " " * (column - 1) + "~" * width,
+        ]
 
 
 class ScriptError(Exception):

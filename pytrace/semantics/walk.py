@@ -15,8 +15,8 @@ _PART_NAMES: dict[type[ast.Node], tuple[str, ...]] = {}
 _NO_PARTS = ("span", "source", "op", "prefix", "arrow", "bang", "tag")
 
 
-def _part_names(kind: type[ast.Node]) -> tuple[str, ...]:
-    """The fields of a kind of node that can hold other nodes."""
+def part_names(kind: type[ast.Node]) -> tuple[str, ...]:
+    """The fields of a kind of node that can hold other nodes, in source order."""
     names = _PART_NAMES.get(kind)
     if names is None:
         names = _PART_NAMES[kind] = tuple(f.name for f in fields(kind) if f.name not in _NO_PARTS)
@@ -25,7 +25,7 @@ def _part_names(kind: type[ast.Node]) -> tuple[str, ...]:
 
 def children(node: ast.Node) -> Iterator[ast.Node]:
     """The nodes directly below, in source order."""
-    for name in _part_names(type(node)):
+    for name in part_names(type(node)):
         yield from _nodes(getattr(node, name))
 
 
@@ -54,7 +54,7 @@ def rewrite(node: N, change: Callable[[ast.Node], ast.Node | None]) -> N:
 def rewrite_parts(node: N, change: Callable[[ast.Node], ast.Node | None]) -> N:
     """As `rewrite`, but of what is below `node` only."""
     changed: dict[str, Any] = {}
-    for name in _part_names(type(node)):
+    for name in part_names(type(node)):
         old = getattr(node, name)
         new = _rewrite(old, change)
         if new is not old:

@@ -432,7 +432,13 @@ class Lower:
             return widen
         room = self.room(source.size)
         writer(room)
-        return lambda to: self.copy(room, to, to_type.size, 8)
+
+        def narrow(to: str) -> None:
+            self.copy(room, to, to_type.size, 8)
+            if isinstance(to_type, t.String):  # cut on purpose: it ends with a NUL and shows no sign of a cut
+                self.f.store(0, self.f.offset(to, to_type.size - 1), 8)
+
+        return narrow
 
     def _reinterpret_writer(self, e: typed.Reinterpret) -> Writer:
         if not t.is_word(e.operand.type):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytrace.syntax import ast
 
 GROUP = "Probe"
+SPECIAL = frozenset(("begin", "end", "self", "test", "bench"))
 
 
 def _name(c: ExpressionChecker, n: ast.Call, names: list[str]) -> typed.Expr:
@@ -48,7 +49,8 @@ def probe(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     lower=probename.lower_name,
 )
 def probetype(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return _name(c, n, [p.name.split(":")[0] for p in c.points]) if c.arity(n, 0) else c.error(n.span)
+    kinds = [p.name.split(":")[0] for p in c.points]
+    return _name(c, n, ["special" if k in SPECIAL else k for k in kinds]) if c.arity(n, 0) else c.error(n.span)
 
 
 @function(

@@ -281,10 +281,11 @@ class EventSpec:
     action      args                what user space does
     printf      the arguments       writes `format`
     cat/system  the arguments       reads the file / runs the command that `format` gives
-    errorf/warnf the arguments      writes `format` with `location` (file, line, column) to stderr
+    errorf/warnf the arguments      writes `format` with `location` (file, line, column) to stderr; `text` is the
+                                    location as text output shows it (`file:line:c1-c2`; empty: made of `location`)
     print       one value           prints it on a line of its own
     print_map   top, div (i64)      prints the script map `map`
-    print_entry key, value          prints one entry of `map`
+    print_entry key                 prints the entry of `map` that has this key
     clear/zero  none                clears or zeroes `map`
     join        argc u64, then argc strings   writes them separated by `text` (see below)
     time        none                writes the wall time by the strftime string `text`

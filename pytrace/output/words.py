@@ -8,7 +8,8 @@ import re
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from pytrace import types as t
 from pytrace.output.resolver import Resolver, Symbol
@@ -21,6 +22,9 @@ from pytrace.output.values import (
     StatsValue,
     TimestampValue,
 )
+
+if TYPE_CHECKING:
+    from pytrace.kernel.syscalls import Syscalls
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udc9f]")
 
@@ -154,9 +158,14 @@ def name_of(value: NamedValue) -> str:
                 return signal.strsignal(value.number) or "N/A"
             except (ValueError, OverflowError):
                 return "N/A"
+    return _syscalls().name(value.number) or "Unknown syscall"
+
+
+@lru_cache(maxsize=1)
+def _syscalls() -> Syscalls:
     from pytrace.kernel.syscalls import Syscalls
 
-    return Syscalls.of(platform.machine()).name(value.number) or "Unknown syscall"
+    return Syscalls.of(platform.machine())
 
 
 def _average(value: AvgValue | StatsValue) -> int:

@@ -59,13 +59,20 @@ def test_strings_and_buffers() -> None:
     assert decode(t.Buffer(2), struct.pack("<I2s2x", 99, b"ab")) == b"ab"
 
 
-def test_tuples_are_laid_out_as_c_structs() -> None:
+def test_words_of_a_tuple_are_laid_out_as_in_c() -> None:
     class C(ctypes.Structure):
-        _fields_ = [("a", ctypes.c_uint8), ("b", ctypes.c_int64), ("c", ctypes.c_char * 3), ("d", ctypes.c_int16)]
+        _fields_ = [("a", ctypes.c_uint8), ("b", ctypes.c_int64), ("c", ctypes.c_uint8), ("d", ctypes.c_int16)]
 
-    kind = t.Tuple((U8, t.INT64, t.String(3), t.Int(16, True)))
+    kind = t.Tuple((U8, t.INT64, U8, t.Int(16, True)))
     assert kind.size == ctypes.sizeof(C)
-    assert decode(kind, bytes(C(200, -5, b"xy", -2))) == (200, -5, "xy", -2)
+    assert decode(kind, bytes(C(200, -5, 7, -2))) == (200, -5, 7, -2)
+
+
+def test_what_is_larger_than_a_word_starts_at_eight_bytes() -> None:
+    kind = t.Tuple((U8, t.String(3), t.Int(16, True), t.Tuple((U8, U8)), U8))
+    raw = struct.pack("<B7x3sxh2xBBB5x", 200, b"xy", -2, 1, 2, 3)
+    assert kind.size == len(raw)
+    assert decode(kind, raw) == (200, "xy", -2, (1, 2), 3)
 
 
 def test_structs_with_bitfields_and_anonymous_members() -> None:
@@ -129,7 +136,7 @@ def test_too_few_bytes() -> None:
 def test_ring_records(timestamps: bool) -> None:
     program = replace(PROGRAM, timestamps=timestamps)
     header = struct.pack("<IIQ", 1, 1, 123) if timestamps else struct.pack("<II", 1, 1)
-    record = read_record(program, header + struct.pack("<B5s2xQ", 7, b"abc", 99))
+    record = read_record(program, header + struct.pack("<B7x5s3xQ", 7, b"abc", 99))
     assert (record.spec, record.probe, record.values) == (program.events[1], 1, (7, "abc", 99))
     assert record.timestamp == (123 if timestamps else None)
 

@@ -13,7 +13,17 @@ from pytrace.probes import Target
 from pytrace.types import INT32, INT64, UINT32, VOID, Enum, Field, Int, Pointer, Struct, Type
 
 ALL = frozenset(
-    ("tp_btf", "raw_tp", "kprobe", "kprobe_multi", "kprobe_session", "fentry", "uprobe_multi", "uprobe_session")
+    (
+        "tp_btf",
+        "get_current_task_btf",
+        "raw_tp",
+        "kprobe",
+        "kprobe_multi",
+        "kprobe_session",
+        "fentry",
+        "uprobe_multi",
+        "uprobe_session",
+    )
 )
 COMMON = """name: {name}
 ID: {id}

@@ -25,7 +25,9 @@ def _signedness(kind: t.Type) -> tuple[int, bool]:
 
 
 def context_word(lo: Lower, e: typed.ContextLoad) -> str:
-    """A word from the context. Loads are volatile: the verifier wants each with its full width, and LLVM would narrow."""
+    """A word from the context. Loads are volatile: the verifier wants each with its full width, and LLVM would
+    narrow.
+    """
     f = lo.f
     context = lo.program.context
     ctx = lo.context()

@@ -1,8 +1,8 @@
 """The kernel half: typed script in, `Program` out.
 
 Points become BPF programs here. Points that share a body and need not know which of them fired are one program with
-several attachments; system calls' points on one raw tracepoint are one program that dispatches on the number; a body that
-asks for its probe's name gets one program for each point, or an index (dispatch, attach cookie).
+several attachments; system calls' points on one raw tracepoint are one program that dispatches on the number; a
+body that asks for its probe's name gets one program for each point, or an index (dispatch, attach cookie).
 """
 
 from __future__ import annotations
@@ -283,5 +283,3 @@ def _prog(obj: Object, p: Plan) -> ProgSpec:
         sleepable=context.sleepable,
         func_relocs=linked.func_relocs,
     )
-
-

@@ -1,8 +1,9 @@
 """Sending records to user space.
 
-Order of things: everything that may call helpers is evaluated, then room is reserved in the ring, the record is written in
-place and submitted. Ordinary records stop at a high-water mark, so that control records (exit, clear, print, …) still find
-room behind a flood; what finds none is counted. Nobody is woken for an ordinary record unless the ring is half full.
+Order of things: everything that may call helpers is evaluated, then room is reserved in the ring, the record is
+written in place and submitted. Ordinary records stop at a high-water mark, so that control records (exit, clear,
+print, …) still find room behind a flood; what finds none is counted. Nobody is woken for an ordinary record unless
+the ring is half full.
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ class Object:
     def _read_ext(self) -> None:
         ext = self.sections[".BTF.ext"].data
         header_length, func_off, func_len, line_off, line_len = struct.unpack_from("<4xIIIII", ext, 0)
-        strings_off, strings_len, header = struct.unpack_from("<II", self.btf, 16) + struct.unpack_from("<I", self.btf, 4)
+        strings_off, strings_len, header = struct.unpack_from("<II", self.btf, 16) + struct.unpack_from(
+            "<I", self.btf, 4
+        )
         strings = self.btf[header + strings_off : header + strings_off + strings_len]
         for start, length, into in ((func_off, func_len, self._funcs), (line_off, line_len, self._lines)):
             at = header_length + start

@@ -80,9 +80,7 @@ def for_map(lo: Lower, s: typed.ForMap) -> None:
     else:
         inner.copy("%value", to, value_type.size, value_type.align)
     _body(inner, s.body)
-    lo.f.helper(
-        Helper.for_each_map_elem, f"ptr {lo.unit.map(m.name)}", f'ptr @"{g.name}"', "ptr %frame", "i64 0"
-    )
+    lo.f.helper(Helper.for_each_map_elem, f"ptr {lo.unit.map(m.name)}", f'ptr @"{g.name}"', "ptr %frame", "i64 0")
     _after(lo)
 
 

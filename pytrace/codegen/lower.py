@@ -1,8 +1,8 @@
 """Lowers expressions and statements of one function of one BPF program.
 
-A value is asked for in one of four ways: `word` (an i64 operand), `condition` (an i1), `writer` (evaluates what has to be
-evaluated now and returns a function that stores the value at a pointer: that lets a string go straight into a ring
-record) and `place` (a pointer to an aggregate in the program's memory).
+A value is asked for in one of four ways: `word` (an i64 operand), `condition` (an i1), `writer` (evaluates what has
+to be evaluated now and returns a function that stores the value at a pointer: that lets a string go straight into a
+ring record) and `place` (a pointer to an aggregate in the program's memory).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def signedness(kind: t.Type) -> tuple[int, bool]:
 
 
 class Lower:
-    """One function being emitted. `on_return` is where `return` goes: a label of this function, or None inside a callback,
-    where the frame's flow flag tells the callers."""
+    """One function being emitted. `on_return` is where `return` goes: a label of this function, or None inside a
+    callback, where the frame's flow flag tells the callers."""
 
     def __init__(self, unit: Unit, program: BpfProgram, f: Function, on_return: str | None) -> None:
         self.unit = unit
         self.program = program
-        self.f = f
+        self.f: Function = f
         self.on_return = on_return
         self.loop_labels: list[tuple[str, str]] = []
         self.places: dict[int, str] = {}
@@ -252,7 +252,7 @@ class Lower:
         self._fork(e, lambda arm: f.store(self.word(arm), result))
         return f.load(result)
 
-    def _fork(self, e: typed.Ternary, arm: Callable[[typed.Expr], None]) -> None:
+    def _fork(self, e: typed.Ternary, arm: Callable[[typed.Expr], object]) -> None:
         f = self.f
         then, otherwise, end = f.label("yes"), f.label("no"), f.label("end")
         f.branch(self.condition(e.condition), then, otherwise)
@@ -270,7 +270,11 @@ class Lower:
         value = self.word(e.operand)
         bits, signed = signedness(e.type)
         from_bits, from_signed = signedness(e.operand.type)
-        if bits == 64 or (from_bits < bits and (signed or not from_signed)) or (bits, signed) == (from_bits, from_signed):
+        if (
+            bits == 64
+            or (from_bits < bits and (signed or not from_signed))
+            or (bits, signed) == (from_bits, from_signed)
+        ):
             return value
         return self.f.extend(value, bits, signed)
 
@@ -335,8 +339,9 @@ class Lower:
         return 8
 
     def writer(self, e: typed.Expr, exact: bool = False) -> Writer:
-        """Evaluates now what may have side effects or call helpers with the record not yet reserved; the returned function
-        stores the value at a pointer. With `exact` every byte of the type's size is determined, as map keys need."""
+        """Evaluates now what may have side effects or call helpers with the record not yet reserved; the returned
+        function stores the value at a pointer. With `exact` every byte of the type's size is determined, as map
+        keys need."""
         kind = e.type
         if t.is_word(kind):
             value = self.word(e)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pytrace import types as t
 from pytrace.codegen.ir import Function, Module
 from pytrace.codegen.layout import MapLayout
 from pytrace.program import BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, COUNTERS_HEADER, Counter, EventSpec, MapSpec, MapType
@@ -183,5 +182,3 @@ class BpfProgram:
     def callback_name(self) -> str:
         self._callbacks += 1
         return f"{self.name}_loop{self._callbacks}"
-
-

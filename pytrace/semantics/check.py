@@ -95,9 +95,7 @@ def _expand_all(
 
 def mentioned(node: object) -> Iterator[str]:
     """Every bare name and called function below a node."""
-    if isinstance(node, ast.Identifier):
-        yield node.name
-    elif isinstance(node, ast.Call):
+    if isinstance(node, ast.Identifier) or isinstance(node, ast.Call):
         yield node.name
     if isinstance(node, tuple):
         for item in node:
@@ -142,8 +140,8 @@ class _Round:
         self.learnt = learnt
 
     def script(self, script: ast.Script, probes: list[tuple[ast.Probe, list[Point]]]) -> typed.Script:
-        for symbol in self.learnt.maps.values():
-            symbol.writers.clear()
+        for known in self.learnt.maps.values():
+            known.writers.clear()
         for item in script.items:
             if isinstance(item, ast.MapDecl):
                 self._map_declaration(item)
@@ -209,7 +207,9 @@ class _Round:
                 self.diagnostics.error(p.span, f"a parameter cannot be a '{kind}'", "pass integers, bools or pointers")
             params.append(typed.VarSymbol(p.name, kind or t.INT64))
         if returns is not None and not isinstance(returns, t.Void) and not t.is_word(returns):
-            self.diagnostics.error(n.span, f"a function cannot return a '{returns}'", "return an integer, bool or pointer")
+            self.diagnostics.error(
+                n.span, f"a function cannot return a '{returns}'", "return an integer, bool or pointer"
+            )
         symbol = typed.SubprogramSymbol(n.name, tuple(params), returns or t.VOID, n.span)
         self.learnt.subprograms[n.name] = symbol
         return n, symbol

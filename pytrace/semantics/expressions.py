@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _COMPARISONS = frozenset(("==", "!=", "<", "<=", ">", ">="))
 
 
-
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """A `did you mean` hint, or None."""
     close = get_close_matches(name, list(known), 1, 0.7)
@@ -281,8 +280,7 @@ class ExpressionChecker:
         pointer, number = (left, right) if isinstance(left.type, t.Pointer) else (right, left)
         both = isinstance(left.type, t.Pointer) and isinstance(right.type, t.Pointer)
         if both and op == "-":
-            difference = typed.Binary("-", convert(left, t.INT64), convert(right, t.INT64), type=t.INT64, span=span)
-            return difference
+            return typed.Binary("-", convert(left, t.INT64), convert(right, t.INT64), type=t.INT64, span=span)
         if both or op not in "+-" or (op == "-" and pointer is right) or not t.is_integral(number.type):
             kinds = f"'{left.type}', '{right.type}'"
             return self.error(span, f"operator '{op}' cannot be used on expressions of types {kinds}")

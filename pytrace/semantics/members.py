@@ -37,7 +37,9 @@ def shown(kind: t.Type) -> t.Type:
     return kind
 
 
-def memory(c: ExpressionChecker, address: typed.Expr, kind: t.Type, space: str, span: Span, bits: tuple[int, int] | None = None) -> typed.Expr:  # noqa: E501
+def memory(
+    c: ExpressionChecker, address: typed.Expr, kind: t.Type, space: str, span: Span, bits: tuple[int, int] | None = None
+) -> typed.Expr:
     """What stands at an address of the traced system, or of the program for a pointer made by `&`."""
     kind = shown(complete(c, kind))
     kind = _spaced(kind, space)

@@ -102,7 +102,12 @@ class StatementChecker:
             return typed.DeclareVar(symbol, span=n.span)
         if isinstance(value.type, t.Unknown):
             return None
-        if kind is not None and isinstance(kind, t.Int) and isinstance(value.type, t.Int) and not convertible(value, kind):
+        if (
+            kind is not None
+            and isinstance(kind, t.Int)
+            and isinstance(value.type, t.Int)
+            and not convertible(value, kind)
+        ):
             self.c.error(
                 n.span,
                 f"Type mismatch for ${symbol.name}: trying to assign value of type '{value.type}' "
@@ -191,7 +196,9 @@ class StatementChecker:
     def _ForMap(self, n: ast.ForMap) -> typed.Stmt | None:
         symbol = self.symbols.map(n.map)
         if symbol.keyed is False:
-            self.c.error(n.map.span, f"@{symbol.name} has no explicit keys (scalar map), and cannot be used for iteration")
+            self.c.error(
+                n.map.span, f"@{symbol.name} has no explicit keys (scalar map), and cannot be used for iteration"
+            )
             return None
         value = self.c.read_type(symbol, n.map.span)
         kind: t.Type = t.UNKNOWN

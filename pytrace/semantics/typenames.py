@@ -146,11 +146,13 @@ class TypeResolver:
             known = self.names.enum(node.name)
         return known if known is not None else self._unknown(node.span, node.name, quiet)
 
-    def _unknown(self, span: Span, name: str, quiet: bool) -> None:
+    def _unknown(self, span: Span, name: str, quiet: bool) -> t.Type | None:
+        """Reports a name that means no type."""
         if not quiet:
             self.diagnostics.error(
-                span, f"Cannot resolve unknown type \"{name}\"", "is it in this kernel's BTF, or declared in the script?"
+                span, f'Cannot resolve unknown type "{name}"', "is it in this kernel's BTF, or declared in the script?"
             )
+        return None
 
     def _array(self, node: ast.ArrayType, quiet: bool) -> t.Type | None:
         size = 0

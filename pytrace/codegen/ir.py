@@ -38,11 +38,12 @@ class Module:
         self._files: dict[str, int] = {}
         name = self.file(source)
         self._unit = self.metadata(
-            f'distinct !DICompileUnit(language: DW_LANG_C99, file: !{name}, producer: "pytrace", emissionKind:
-            FullDebug)' ) self._long = self.metadata('!DIBasicType(name: "long", size: 64, encoding:
-            DW_ATE_signed)') self._int = self.metadata('!DIBasicType(name: "int", size: 32, encoding:
-            DW_ATE_signed)') self._pointer = self.metadata("!DIDerivedType(tag: DW_TAG_pointer_type, baseType: null,
-            size: 64)")
+            f'distinct !DICompileUnit(language: DW_LANG_C99, file: !{name}, producer: "pytrace", '
+            "emissionKind: FullDebug)"
+        )
+        self._long = self.metadata('!DIBasicType(name: "long", size: 64, encoding: DW_ATE_signed)')
+        self._int = self.metadata('!DIBasicType(name: "int", size: 32, encoding: DW_ATE_signed)')
+        self._pointer = self.metadata("!DIDerivedType(tag: DW_TAG_pointer_type, baseType: null, size: 64)")
 
     def metadata(self, text: str) -> int:
         self._metadata.append(text)
@@ -71,15 +72,27 @@ class Module:
         nodes = self.metadata("")
         scope = self.metadata(
             f'distinct !DISubprogram(name: "{name}", scope: !{file}, file: !{file}, line: {line}, type: !{signature}, '
-            f"scopeLine: {line}, spFlags: {'DISPFlagDefinition' if main else 'DISPFlagLocalToUnit |
-            DISPFlagDefinition'}, " f"unit: !{self._unit}, retainedNodes: !{nodes})" ) variables = [ self.metadata(
-            f'!DILocalVariable(name: "{p}", arg: {i + 1}, scope: !{scope}, file: !{file}, line: {line}, ' f"type:
-            !{types[i + 1]})" ) for i, p in enumerate(params) ] self._metadata[nodes] = f"!{{{', '.join(f'!{v}' for
-            v in variables)}}}" parameters = ", ".join(f"{'ptr' if p in POINTERS else 'i64'} %{p}" for p in params)
-            linkage = "" if main else "internal " noinline = "" if main else "noinline " result = "i32" if main else
-            "i64" head = f'define {linkage}{result} @"{name}"({parameters}) {noinline}{ATTRIBUTES}' head += f'
-            section "{SECTION}{name}" !dbg !{scope}' function = Function(self, name, head, scope, "i32" if main else
-            "i64") function.at(span) self.functions.append(function) return function
+            f"scopeLine: {line}, spFlags: {'' if main else 'DISPFlagLocalToUnit | '}DISPFlagDefinition, "
+            f"unit: !{self._unit}, retainedNodes: !{nodes})"
+        )
+        variables = [
+            self.metadata(
+                f'!DILocalVariable(name: "{p}", arg: {i + 1}, scope: !{scope}, file: !{file}, line: {line}, '
+                f"type: !{types[i + 1]})"
+            )
+            for i, p in enumerate(params)
+        ]
+        self._metadata[nodes] = f"!{{{', '.join(f'!{v}' for v in variables)}}}"
+        parameters = ", ".join(f"{'ptr' if p in POINTERS else 'i64'} %{p}" for p in params)
+        linkage = "" if main else "internal "
+        noinline = "" if main else "noinline "
+        result = "i32" if main else "i64"
+        head = f'define {linkage}{result} @"{name}"({parameters}) {noinline}{ATTRIBUTES}'
+        head += f' section "{SECTION}{name}" !dbg !{scope}'
+        function = Function(self, name, head, scope, "i32" if main else "i64")
+        function.at(span)
+        self.functions.append(function)
+        return function
 
     def text(self) -> str:
         out = ['target triple = "bpf"']

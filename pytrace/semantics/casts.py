@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def cast(c: ExpressionChecker, n: ast.Cast) -> typed.Expr:
-    """`(T)e` for integers, bool, enums, pointers, strings, buffers, and integers to and from arrays of the same size."""
+    """`(T)e` for integers, bool, enums, pointers, strings, buffers, and integers to and from arrays of their size."""
     to = c.names.resolve(n.type)
     value = c.materialize(c.expr(n.operand))
     if to is None or isinstance(value.type, t.Unknown):

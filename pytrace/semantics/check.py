@@ -95,7 +95,7 @@ def _expand_all(
 
 def mentioned(node: object) -> Iterator[str]:
     """Every bare name and called function below a node."""
-    if isinstance(node, ast.Identifier) or isinstance(node, ast.Call):
+    if isinstance(node, ast.Identifier | ast.Call):
         yield node.name
     if isinstance(node, tuple):
         for item in node:

@@ -44,6 +44,7 @@ class Cmd(enum.IntEnum):
     PROG_LOAD = 5
     OBJ_PIN = 6
     PROG_TEST_RUN = 10
+    PROG_GET_NEXT_ID = 11
     PROG_GET_FD_BY_ID = 13
     OBJ_GET_INFO_BY_FD = 15
     RAW_TRACEPOINT_OPEN = 17
@@ -101,7 +102,8 @@ def _check(result: int, what: str) -> int:
 
 def bpf(cmd: Cmd, attr: bytearray) -> int:
     """bpf(2). `attr` is a `union bpf_attr` of any length, into which the kernel writes what it returns."""
-    return _check(_syscall(_SYS_BPF, cmd, address(attr), len(attr), 0, 0, 0), f"BPF_{cmd.name}")
+    result = int(_syscall(_SYS_BPF, cmd, address(attr), len(attr), 0, 0, 0))
+    return _check(result, f"BPF_{cmd.name}") if result < 0 else result
 
 
 def object_name(name: str) -> bytes:
@@ -357,10 +359,12 @@ def perf_event_open(
     config1: int = 0,
     config2: int = 0,
     bp_type: int = 0,
+    sample_type: int = 0,
+    flags: int = 0,
 ) -> int:
     """A perf event's fd. One of `period` and `freq` (Hz) may be given; `pid` -1 is every process, `cpu` -1 every CPU
-    (not both)."""
-    bits = (1 if disabled else 0) | (2 if inherit else 0) | (1 << 10 if freq else 0)
+    (not both). `flags` are further bits of the attribute's bit field."""
+    bits = flags | (1 if disabled else 0) | (2 if inherit else 0) | (1 << 10 if freq else 0)
     attr = bytearray(
         struct.pack(
             "=IIQQQQQIIQQ",
@@ -368,7 +372,7 @@ def perf_event_open(
             112,
             config,
             freq or period,
-            0,
+            sample_type,
             0,
             bits,
             1 if period == 1 else 0,

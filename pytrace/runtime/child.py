@@ -49,10 +49,9 @@ class Child:
         self._failure, failure = os.pipe()
         # The death signal goes by thread: it may only depend on one that lives as long as the tracer.
         mortal = threading.current_thread() is threading.main_thread()
-        parent = os.getpid()
         self.pid = os.fork()
         if not self.pid:
-            _become(path, self.argv, gate, self._gate, failure, parent if mortal else 0)
+            _become(path, self.argv, gate, self._gate, failure, mortal)
         os.close(gate)
         os.close(failure)
         self.fd = os.pidfd_open(self.pid)
@@ -104,18 +103,19 @@ class Child:
         self.close()
 
 
-def _become(path: str, argv: list[str], gate: int, other: int, failure: int, parent: int) -> None:
+def _become(path: str, argv: list[str], gate: int, other: int, failure: int, mortal: bool) -> None:
     """The child's side; does not return."""
     try:
         os.close(other)
-        if parent:
+        if mortal:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         signal.set_wakeup_fd(-1)
         # What Python ignores would stay ignored behind the exec.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if os.read(gate, 1) and (not parent or os.getppid() == parent):
+        # If the tracer is gone, the gate is closed: nothing is read.
+        if os.read(gate, 1):
             os.execv(path, argv)
     except OSError as error:
         os.write(failure, str(error.errno).encode())

@@ -106,7 +106,7 @@ class Session:
         self._opened = contextlib.ExitStack()
         self._waiter = Waiter()
         self._opened.callback(self._waiter.close)
-        self._signals = Signals(self._waiter, _ENDING, ())
+        self._signals = Signals(self._waiter, _ENDING)
 
     # --- what is in it ---------------------------------------------------------------------------
 
@@ -144,7 +144,9 @@ class Session:
             self._script_maps |= script_maps
             self._stacks |= stacks
             self.symbols.add_stacks(stacks)
+            self.symbols.watch(program)
             self._loaded.append(loaded)
+            self._signals.take(loaded.signals)
             loaded.run("begin")
             self._drain(loaded)
             if not loaded.books.exiting:
@@ -232,15 +234,13 @@ class Session:
         return False
 
     def run(self) -> int:
-        """Delivers events until the session is to end, detaches, and shows what is left to show. Gives the exit status:
-        the code of `exit()`, else that of the command of `-c`, else 0. A second Ctrl-C raises `KeyboardInterrupt`."""
+        """Delivers events until the session is to end, detaches, and shows what is left to show. Gives the code of
+        `exit()`, else 0 (how the command ended is in `child.status`). A second Ctrl-C raises `KeyboardInterrupt`."""
         waits = self.child is not None or any(loaded.waits for loaded in self._loaded)
         while waits and not self._over():
             self.poll()
         self.finish()
-        if self._exit_code is not None:
-            return self._exit_code
-        return (self.child.status or 0) if self.child is not None else 0
+        return self._exit_code or 0
 
     def poll(self, timeout: float | None = None) -> bool:
         """One round: sleeps until something is to be done, but not longer than `timeout` seconds, and delivers what has
@@ -273,6 +273,7 @@ class Session:
             busy = busy or size * 8 > loaded.ring.size
             taken += size
         self._pause = _BUSY if busy else _IDLE
+        self.symbols.processes.round()
         now = time.monotonic()
         if now - self._lost_told >= _TELL_LOST:
             self._lost_told = now
@@ -354,6 +355,7 @@ class Session:
         for stacks in self._stacks.values():
             stacks.close()
         self._stacks.clear()
+        self.symbols.processes.close()
         self._opened.close()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import time
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from pytrace.kernel import KernelError
 from pytrace.output import StackValue, Symbol
+from pytrace.program import Program
 from pytrace.runtime.maps import KernelMap
+from pytrace.runtime.processes import Processes
+from pytrace.types import Array, Record, Stack, Tuple, Type, USym
 
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
     from pytrace.kernel.kallsyms import Kallsyms
-    from pytrace.kernel.process import Mapping as FileMapping
-
-_CGROUP2 = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+    from pytrace.runtime.cgroups import Cgroups
 
 
 class Symbols:
@@ -26,9 +26,10 @@ class Symbols:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._stacks: dict[int, KernelMap] = {}
-        self._processes: dict[int, list[FileMapping]] = {}
+        self.processes = Processes(kernel)
+        self._user_symbols: dict[tuple[int, int], Symbol] = {}
         self._users: dict[int, str] = {}
-        self._cgroups: dict[int, str] | None = None
+        self._cgroups: Cgroups | None = None
         self._offsets: dict[str, int] = {}
         self._kernel_symbols: dict[int, Symbol] = {}
 
@@ -36,6 +37,13 @@ class Symbols:
         """Maps of stacks, `stacks_N` by depth."""
         for name, kernel_map in stacks.items():
             self._stacks[int(name.rpartition("_")[2])] = kernel_map
+
+    def watch(self, program: Program) -> None:
+        """If a Program has values that are user addresses, remembers from now on which process has mapped what."""
+        shown = [t for e in program.events for t in e.args]
+        shown += [t for m in program.user_maps for t in (m.key, m.value) if t is not None]
+        if any(_is_user_address(t) for t in shown):
+            self.processes.watch()
 
     # --- code ------------------------------------------------------------------------------------
 
@@ -57,29 +65,24 @@ class Symbols:
             self._kernel_symbols[address] = known
         return known
 
-    def see(self, pid: int) -> None:
-        """Remembers the memory map of a process now, so that its addresses have names after its end."""
-        from pytrace.kernel.process import Process
-
-        maps = Process(pid).maps()
-        if maps:
-            self._processes[pid] = maps
-
     def usym(self, address: int, pid: int) -> Symbol:
+        known = self._user_symbols.get((pid, address))
+        if known is None:
+            known = self._user_symbol(address, pid)
+            if known.name:
+                self._user_symbols[pid, address] = known
+        return known
+
+    def _user_symbol(self, address: int, pid: int) -> Symbol:
         from pytrace.kernel.elf import Elf
         from pytrace.kernel.process import Process
 
-        process = Process(pid)
-        place = process.locate(address, self._processes.get(pid, []))
-        if place is None:
-            # Not seen yet, or it has loaded something since.
-            self.see(pid)
-            place = process.locate(address, self._processes.get(pid, []))
+        place = self.processes.locate(address, pid)
         if place is None:
             return Symbol(address)
         mapping, offset = place
         try:
-            elf = Elf.open(process.path(mapping))
+            elf = Elf.open(Process(pid).path(mapping))
         except KernelError:
             return Symbol(address, module=mapping.path, file_offset=offset)
         where = elf.address_of(offset)
@@ -118,16 +121,29 @@ class Symbols:
         return self._users[uid]
 
     def cgroup_path(self, cgroup: int, filter: str) -> str:
-        """cgroup ids are inode numbers of the cgroup2 tree. It is walked again for an id that is not known."""
-        if self._cgroups is None or cgroup not in self._cgroups:
-            self._cgroups = _cgroup2_paths()
-        path = self._cgroups.get(cgroup, "")
-        return f"unified:{path}" if path else ""
+        if self._cgroups is None:
+            from pytrace.runtime.cgroups import Cgroups
+
+            self._cgroups = Cgroups()
+        return self._cgroups.path(cgroup, filter)
 
     def wall_offset(self, clock: Literal["boot", "monotonic", "tai", "wall"]) -> int:
         if clock not in self._offsets:
             self._offsets[clock] = _wall_offset(clock)
         return self._offsets[clock]
+
+
+def _is_user_address(type: Type) -> bool:
+    match type:
+        case USym() | Stack(kind="user"):
+            return True
+        case Tuple(elements):
+            return any(map(_is_user_address, elements))
+        case Record(fields):
+            return any(_is_user_address(field) for _, field in fields)
+        case Array(element):
+            return _is_user_address(element)
+    return False
 
 
 def _wall_offset(clock: str) -> int:
@@ -144,17 +160,3 @@ def _wall_offset(clock: str) -> int:
         after = time.clock_gettime_ns(id)
         best = min(best, (after - before, wall - (before + after) // 2))
     return best[1]
-
-
-def _cgroup2_paths() -> dict[int, str]:
-    found: dict[int, str] = {}
-    for root in _CGROUP2:
-        if not os.path.exists(f"{root}/cgroup.controllers"):
-            continue
-        for directory, _, _ in os.walk(root):
-            try:
-                found[os.stat(directory).st_ino] = directory.removeprefix(root) or "/"
-            except OSError:
-                continue  # removed meanwhile
-        break
-    return found

@@ -51,17 +51,16 @@ class Waiter:
 class Signals:
     """Signals of the session while it is entered, in the main thread only (elsewhere it does nothing).
 
-    `taken` counts how often each came since it was last emptied. The second one of `ending` raises `KeyboardInterrupt`.
+    The first of `ending` sets `ended`, the second raises `KeyboardInterrupt`; `drain` gives the others.
     """
 
-    def __init__(self, waiter: Waiter, ending: Iterable[int], others: Iterable[int] = ()) -> None:
+    def __init__(self, waiter: Waiter, ending: Iterable[int]) -> None:
         self._waiter = waiter
         self._ending = frozenset(ending)
-        self._numbers = self._ending | frozenset(others)
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
         self._wakeup_before = -1
-        self.taken: list[int] = []
+        self._taken: list[int] = []
         self.ended = False
 
     def __enter__(self) -> Signals:
@@ -71,9 +70,15 @@ class Signals:
         self._waiter.watch(self._pipe[0], Waiter.SIGNAL)
         # Without a byte in a pipe, a handler that runs just before the sleep begins would not shorten it.
         self._wakeup_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
-        for number in self._numbers:
-            self._before[number] = signal.signal(number, self._handle)
+        self.take(self._ending)
         return self
+
+    def take(self, numbers: Iterable[int]) -> None:
+        """From now on these signals come here, too."""
+        if self._pipe is not None:
+            for number in numbers:
+                if number not in self._before:
+                    self._before[number] = signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number in self._ending:
@@ -81,7 +86,7 @@ class Signals:
                 raise KeyboardInterrupt
             self.ended = True
         else:
-            self.taken.append(number)
+            self._taken.append(number)
 
     def drain(self) -> list[int]:
         """The signals that are not `ending` and came since the last call."""
@@ -91,7 +96,7 @@ class Signals:
                     pass
             except BlockingIOError:
                 pass
-        taken, self.taken = self.taken, []
+        taken, self._taken = self._taken, []
         return taken
 
     def __exit__(self, *_: object) -> None:

@@ -22,7 +22,7 @@ from pytrace.syntax import ast
 
 if TYPE_CHECKING:
     from pytrace.kernel.btf import Btf
-    from pytrace.semantics.c.declarations import Declarations, Tag
+    from pytrace.semantics.c.declarators import Declarations, Tag
     from pytrace.semantics.c.preprocess import Preprocessor
 
 SYSTEM_DIRECTORIES = ("/usr/include", f"/usr/include/{platform.machine()}-linux-gnu")
@@ -38,7 +38,7 @@ class _Unit:
 
     @staticmethod
     def empty(finder: _Finder, diagnostics: Diagnostics) -> _Unit:
-        from pytrace.semantics.c.declarations import Declarations
+        from pytrace.semantics.c.declarators import Declarations
         from pytrace.semantics.c.preprocess import Preprocessor
 
         return _Unit(Declarations(), Preprocessor(finder, diagnostics, platform.machine()))

@@ -19,7 +19,7 @@ def main(words: Sequence[str] | None = None) -> int:
     verbose = False
     try:
         arguments = parse(sys.argv[1:] if words is None else words)
-        verbose = arguments.verbose
+        verbose = arguments.verbose or "verifier" in arguments.debug
         status = _dispatch(arguments)
         sys.stdout.flush()
         return status
@@ -80,7 +80,10 @@ def _explain(error: Exception, verbose: bool) -> int:
 
     match error:
         case KernelError(message=message, hint=hint):
-            return _fail(message, hint)
+            log = getattr(error, "log", "")  # the verifier's
+            if log and verbose:
+                sys.stderr.write(f"{log}\n")
+            return _fail(message, hint or ("-d verifier shows the whole log" if log and not verbose else None))
         case CannotTrace():
             return _fail(str(error))
         case OSError(strerror=str(reason), filename=str(name)):

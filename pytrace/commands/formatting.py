@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def format_command(arguments: Arguments) -> int:
     """Writes the script to the standard output; its meaning and its comments are kept. Raises `ScriptError`."""
-    from pytrace.syntax import show
+    from pytrace.syntax import print_script
 
-    sys.stdout.write(show(parsed(arguments)))
+    sys.stdout.write(print_script(parsed(arguments)))
     return 0

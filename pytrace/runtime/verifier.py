@@ -11,9 +11,9 @@ from pytrace.program import ProgSpec
 
 # What is no complaint: state dumps, instructions, source lines, marks of the backtracking and the figures at the end.
 _NOISE = re.compile(
-    r"^(;|\d+: |\d+: \(|\(|from \d+|R\d+(_\w+)?=|R\d+ R\d+|processed \d+ insns|verification time|stack depth|"
-    r"mark_precise|parent |last_idx|regs=|frame\d+|func#|Func#|caller:|callee:|propagating|returning from|to caller|"
-    r"max_states_per_insn|[Ll]ive regs|\s|$|\w+ -> )"
+    r"^(;|\d+: |\(|from \d+|R\d+(_\w+)?=|R\d+ R\d+|processed \d+ insns|verification time|stack depth|mark_precise|"
+    r"parent |cur state|old state|last_idx|regs=|frame\d+|func#|Func#|caller:|callee:|propagating|returning from|"
+    r"to caller|max_states_per_insn|[Ll]ive regs|\s|$|\w+ -> )"
 )
 _INSN = re.compile(r"^(\d+): \(")
 

@@ -1,5 +1,4 @@
-"""What the runtime's tests share: a sink that remembers, system calls in known numbers, and what the kernel has of
-us."""
+"""What the tests share: a sink that remembers, system calls in known numbers, and what the kernel has of us."""
 
 from __future__ import annotations
 
@@ -46,7 +45,8 @@ class Bench:
 
     def session(self, program: Program | None = None, **options: object) -> Session:
         symbols = Symbols(self.kernel)
-        return Session(program, output=Text(self.out, self.err, symbols), symbols=symbols, **options)  # type: ignore[arg-type]
+        output = Text(self.out, self.err, symbols)
+        return Session(program, output=output, symbols=symbols, **options)  # type: ignore[arg-type]
 
     def traced(self, program: Program, command: list[str], **options: object) -> list[str]:
         """The lines of output of a session around a command."""

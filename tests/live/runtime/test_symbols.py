@@ -26,7 +26,7 @@ def symbols() -> Symbols:
 
 def test_kernel_symbols(symbols: Symbols) -> None:
     for line in Path("/proc/kallsyms").read_text().splitlines():
-        address, kind, name = line.split()[:3]
+        address, _, name = line.split()[:3]
         if name == "do_syscall_64" or name == "el0_svc":
             found = symbols.ksym(int(address, 16) + 5)
             assert (found.name, found.offset) == (name, 5)

@@ -59,5 +59,5 @@ def test_without_lines_there_is_no_place() -> None:
 
 
 def test_btf_that_is_none() -> None:
-    with pytest.raises(LoadError, match="refuses the program's BTF: .*magic|Invalid"):
+    with pytest.raises(LoadError, match="refuses the program's BTF"):
         Bench().session(program(prog(Asm().exit(), Run("begin")), btf=bytes(64))).__enter__()

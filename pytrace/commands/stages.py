@@ -56,12 +56,14 @@ def _instructions(program: Program, text: str) -> Iterator[str]:
     helpers = {value: name.replace("BPF_FUNC_", "bpf_") for name, value in known.members} if known else {}
     script = text.splitlines()
     for spec in program.progs:
-        # Of each record of struct bpf_line_info: the instruction, and the line in the upper 22 bits of the fourth word.
-        starts = {start: place >> 10 for start, _, _, place in struct.iter_unpack("=IIII", spec.line_info)}
+        # Of each record of struct bpf_line_info: the instruction, and line << 10 | column.
+        starts = {start: place for start, _, _, place in struct.iter_unpack("=IIII", spec.line_info)}
 
         def line(insn: int, starts: dict[int, int] = starts) -> str:
-            number = starts.get(insn, 0)
-            return f"{number}: {script[number - 1].strip()}" if 0 < number <= len(script) else ""
+            number, column = divmod(starts.get(insn, 0), 1024)
+            if not 0 < number <= len(script):
+                return ""
+            return f"{number}:{column}: {script[number - 1][max(0, column - 1) :][:70]}"
 
         yield f"{spec.name}:"
         yield from disassemble(spec, lambda n: f"{helpers.get(n, 'helper')}#{n}", line)

@@ -45,6 +45,8 @@ def pytrace() -> Tracer:
     installed = Path(sys.executable).with_name("pytrace")
     command = (str(installed),) if installed.exists() else (sys.executable, "-m", "pytrace")
     os.environ["PYTHONPATH"] = str(HERE.parent)
+    # As it runs for a user: with its modules compiled to bytecode once, not in every run.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return Tracer("pytrace", command)
 
 

@@ -188,6 +188,20 @@ def test_types_of_members() -> None:
     }
 
 
+def test_annotations_are_not_names_and_names_not_annotations() -> None:
+    env = read(
+        "#define __mark\n"
+        "struct __own { int __a; struct { char b; } __c; enum __e { X } __d; void __odd *__p; } __layout;\n"
+        "struct holder { struct __own o; struct __randomize * __q; };"
+    )
+    kind = env.struct("struct", "__own")
+    assert kind is not None
+    assert list(kind.field_names()) == ["__a", "__c", "__d", "__p"]
+    holder = env.struct("struct", "holder")
+    assert holder is not None
+    assert [f.name for f in holder.fields or ()] == ["o", "__q"]
+
+
 def test_enums() -> None:
     env = read("enum e { A = 1, B, C = 10 }; enum { LONE = -1 };")
     kind = env.enum("e")

@@ -147,7 +147,8 @@ class _Parser(DeclaratorParser):
     def _struct_specifier(self, tag: Tag, outer: Specifiers) -> t.Type:
         self.at += 1
         inner = Specifiers(t.VOID, self.here())
-        self.attributes(inner)
+        while self.attribute(inner):
+            pass
         name = ""
         if self.at < len(self.tokens) and self.tokens[self.at].kind == "name":
             name = self.tokens[self.at].text
@@ -169,8 +170,7 @@ class _Parser(DeclaratorParser):
             self._members(members)
         self.nesting -= 1
         after = Specifiers(t.VOID, span)
-        while self.attribute(after) or (self.peek().startswith("__") and self.peek() != "__user" and self.annotation()):
-            pass
+        self.attributes(after, ("", "*"))
         packed = inner.packed or after.packed
         made, align = lay_out(tag, name, members, packed, max(inner.aligned, after.aligned))
         self.into.alignments[id(made)] = (made, align)
@@ -217,7 +217,8 @@ class _Parser(DeclaratorParser):
     def _enum_specifier(self) -> t.Type:
         self.at += 1
         spec = Specifiers(t.VOID, self.here())
-        self.attributes(spec)
+        while self.attribute(spec):
+            pass
         name = ""
         if self.at < len(self.tokens) and self.tokens[self.at].kind == "name":
             name = self.tokens[self.at].text
@@ -243,7 +244,7 @@ class _Parser(DeclaratorParser):
                 self.expect("}")
                 break
         self.into.enumerators = pending
-        self.attributes(spec)
+        self.attributes(spec, ("", "*"))
         low, high = min((v for _, v in members), default=0), max((v for _, v in members), default=0)
         signed = low < 0
         wide = low < -(1 << 31) or high >= 1 << (31 if signed else 32)

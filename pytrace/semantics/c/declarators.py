@@ -144,17 +144,22 @@ class DeclaratorParser(ExpressionParser):
 
     # --- attributes ---------------------------------------------------------------------------------
 
-    def attributes(self, spec: Specifiers) -> None:
-        while self.attribute(spec) or self.annotation():
+    def attributes(self, spec: Specifiers, then: tuple[str, ...] = ()) -> None:
+        """Any number of attributes and annotations; `then` as for `annotation`."""
+        while self.attribute(spec) or self.annotation(then):
             pass
 
-    def annotation(self) -> bool:
-        """An annotation in a place where nothing else can stand, like `__randomize_layout` behind a struct."""
+    def annotation(self, then: tuple[str, ...] = ()) -> bool:
+        """An annotation that headers invented, like `__randomize_layout`. Where it might be a name itself, `then` are
+        the texts one of which must follow; ``""`` stands for a name."""
         token = self.tokens[self.at] if self.at < len(self.tokens) else None
-        if token is None or token.kind != "name" or not token.text.startswith("__"):
+        if token is None or token.kind != "name" or not token.text.startswith("__") or token.text == "__user":
+            return False
+        following = self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None
+        if then and (following is None or ("" if following.kind == "name" else following.text) not in then):
             return False
         self.at += 1
-        if self.peek() == "(":
+        if self.peek() == "(" and not then:
             self.skip_brackets()
         return True
 
@@ -231,7 +236,7 @@ class DeclaratorParser(ExpressionParser):
             elif self.peek() in QUALIFIERS or self.peek() == "__user":
                 user = user or self.peek() == "__user"
                 self.at += 1
-            elif not self.attribute(Specifiers(kind, span)):
+            elif not self.attribute(Specifiers(kind, span)) and not self.annotation(("", "*")):
                 break
         inner = -1
         name = None

@@ -24,6 +24,15 @@ class Conversion:
         return f"%{self.flags}{width}{precision}{self.length}{self.verb}"
 
 
+_LENGTH_BITS = {"hh": 8, "h": 16, "L": 32, "l": 64, "ll": 64, "j": 64, "z": 64, "t": 64}
+
+
+def integer_bits(conversion: Conversion, size: int) -> int:
+    """How many bits of an integer of `size` bytes a conversion shows: what its length says; without one all of a
+    64-bit number (bpftrace 0.27 shows the lower half, a wrong number that nobody is told of), else 32."""
+    return _LENGTH_BITS.get(conversion.length) or (64 if size == 8 else 32)
+
+
 @dataclass(frozen=True)
 class Format:
     """Literal text and conversions in order; the n-th conversion takes the n-th argument. `%%` is literal text."""

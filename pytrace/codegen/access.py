@@ -90,21 +90,26 @@ def _usdt(lo: Lower, load: UsdtArgument) -> str:
         return _usdt_operand(lo, load.forms[0])
     f = lo.f
     cookie = f.binary("lshr", f.helper(Helper.get_attach_cookie, f"ptr {lo.context()}"), 32)
+    # Loaded before the branches: LLVM would make one load of theirs, at an offset of the context that varies.
+    used = {r for form in load.forms for r in (form.base, form.index) if r is not None}
+    registers = {offset: register(lo, RegsLoad(offset)) for offset in sorted(used)}
     result = f.alloca(8)
     f.store(0, result)
     for number, form in enumerate(load.forms):
         with f.when(f.compare("eq", cookie, number), "location"):
-            f.store(_usdt_operand(lo, form), result)
+            f.store(_usdt_operand(lo, form, registers), result)
     return f.load(result)
 
 
-def _usdt_operand(lo: Lower, form: UsdtOperand) -> str:
+def _usdt_operand(lo: Lower, form: UsdtOperand, registers: dict[int, str] | None = None) -> str:
     f = lo.f
     if form.constant is not None:
         return str(form.constant)
-    value = "0" if form.base is None else register(lo, RegsLoad(form.base))
+    loaded = registers or {}
+    value = "0" if form.base is None else loaded.get(form.base) or register(lo, RegsLoad(form.base))
     if form.index is not None:
-        scaled = f.binary("mul", register(lo, RegsLoad(form.index)), form.scale)
+        index = loaded.get(form.index) or register(lo, RegsLoad(form.index))
+        scaled = f.binary("mul", index, form.scale)
         value = f.add(value, scaled)
     value = f.add(value, form.displacement)
     bits = form.size * 8

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 
 from pytrace.codegen.user_ir import SLACK
 from pytrace.codegen.user_writer import LOWER, UPPER, Writer
-from pytrace.format import Conversion
+from pytrace.format import Conversion, integer_bits
 from pytrace.nativestate import MAX_TEXT
 from pytrace.program import EventSpec
 from pytrace.types import VOID, Bool, Enum, Int, Pointer, Record, String, Tuple, Type
-
-_BITS = {"hh": 8, "h": 16, "": 32, "L": 32, "l": 64, "ll": 64, "j": 64, "z": 64, "t": 64}
 
 
 class NotNative(Exception):
@@ -86,13 +84,12 @@ class _Text(Writer):
             else:
                 self.value(offset, t)
         elif isinstance(t, Int | Bool | Enum | Pointer):
-            self.number(self.word(offset, t), c)
+            self.number(self.word(offset, t), c, integer_bits(c, t.size))
         else:
             raise NotNative
         self.pad(start, c.width or 0, b"0" if "0" in c.flags else b" ", "-" in c.flags)
 
-    def number(self, value: str, c: Conversion) -> None:
-        bits = _BITS[c.length]
+    def number(self, value: str, c: Conversion, bits: int) -> None:
         match c.verb:
             case "d" | "i":
                 self.signed(self.cut(value, bits, True), "+" in c.flags)

@@ -3,9 +3,9 @@ r"""printf as the language means it, in Python: the reference that native output
 The conversions look like C's, but bpftrace (0.27, which was run to learn this) prints through C++ streams, and scripts
 see the difference:
 
-- An integer is first cut to the width that the conversion names, whatever the argument's type: 32 bits without a
-  length, 8 for hh, 16 for h, 64 for l, ll, j, z and t (but 32 for L); `%d` of 5000000000 is 705032704. d and i read the
-  rest as signed, u, o, x and X as unsigned. `%s` and `%p` take all 64 bits.
+- An integer is first cut to the width that the conversion names: 8 bits for hh, 16 for h, 64 for l, ll, j, z and t
+  (but 32 for L). d and i read the rest as signed, u, o, x and X as unsigned. `%s` and `%p` take all 64 bits. Here we
+  part from bpftrace: without a length it shows 32 bits of anything, we show 64 bits of what has 64.
 - Precision does nothing, for strings neither, nor does the space flag.
 - `0` fills with zeros on the side where blanks would be: before a sign or `0x`, and with `-` behind the number.
 - `+` shows on signed conversions and `%s` of integers. `#` gives `0x`, `0X` or `0`, never to a zero.
@@ -21,13 +21,12 @@ from functools import lru_cache
 from typing import Any
 
 from pytrace import types as t
-from pytrace.format import Conversion, Format
+from pytrace.format import Conversion, Format, integer_bits
 from pytrace.output.values import AvgValue
 from pytrace.output.words import Words, escape_bytes
 
 Formatter = Callable[[Words, Any], str]
 
-_WIDTHS = {"hh": 8, "h": 16, "": 32, "L": 32, "l": 64, "ll": 64, "j": 64, "z": 64, "t": 64}
 _BASES = {"o": ("o", "0"), "x": ("x", "0x"), "X": ("X", "0X")}
 
 
@@ -119,7 +118,7 @@ def _plus(number: int) -> str:
 
 
 def _as_number(conversion: Conversion, type: t.Type, pad: Callable[[str], str]) -> Formatter:
-    bits = _WIDTHS[conversion.length]
+    bits = integer_bits(conversion, type.size)
     mask = _mask(bits)
     verb = conversion.verb
     if verb in "di":

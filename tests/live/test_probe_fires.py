@@ -74,7 +74,6 @@ def test_constants(pytrace: Runner, usdt: Path) -> None:
     assert lines(pytrace, script, usdt) == ["5 -9 4294967295"]
 
 
-@pytest.mark.xfail(strict=True, reason="LLVM merges the forms' loads of registers into one at a varying offset")
 def test_places_that_keep_their_argument_differently(pytrace: Runner, usdt: Path) -> None:
     """The semaphore must have been raised too, or none would fire."""
     assert lines(pytrace, f'usdt:{usdt}:app:places {{ printf("%ld\\n", arg0); }}', usdt) == ["10", "2", "3"]

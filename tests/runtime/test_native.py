@@ -41,7 +41,7 @@ def number(value: int) -> bytes:
 
 
 def text(value: bytes) -> bytes:
-    return struct.pack("<II12s", 2, 0, value)
+    return struct.pack("<II12s4x", 2, 0, value)
 
 
 class Run:

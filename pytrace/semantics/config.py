@@ -8,13 +8,13 @@ of bpftrace: a number, a boolean, a string or a bare word, each converted where 
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.semantics.hints import nearest
 from pytrace.semantics.literals import parse_integer
 from pytrace.syntax import ast
 
@@ -252,5 +252,5 @@ def _span(where: str, text: str) -> Span:
 
 
 def _nearest(name: str) -> str | None:
-    close = difflib.get_close_matches(name, KEYS, n=1)
-    return f"did you mean '{close[0]}'?" if close else None
+    close = nearest(name, KEYS)
+    return f"did you mean '{close}'?" if close else None

@@ -10,7 +10,6 @@ An `import` as a statement may name headers only, and only where the setting `un
 
 from __future__ import annotations
 
-import difflib
 import os
 import stat
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pytrace.diagnostics import Diagnostics, ScriptError, Source, Span
+from pytrace.semantics.hints import nearest
 from pytrace.semantics.walk import rewrite
 from pytrace.syntax import ast
 
@@ -191,5 +191,5 @@ def _alike(path: str) -> str | None:
     for suffix in (*SCRIPTS, *HEADERS):
         if name + suffix in names:
             return f"did you mean '{name}{suffix}'?"
-    close = difflib.get_close_matches(name, names, 1)
-    return f"did you mean '{close[0]}'?" if close else f"looked for {os.path.abspath(path)}"
+    close = nearest(name, names)
+    return f"did you mean '{close}'?" if close else f"looked for {os.path.abspath(path)}"

@@ -11,12 +11,12 @@ script's own before those of the library.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from pytrace.diagnostics import Diagnostics, Span
+from pytrace.semantics.hints import nearest
 from pytrace.semantics.walk import part_names, rewrite
 from pytrace.syntax import ast
 
@@ -124,8 +124,8 @@ class _Expander:
                 case ast.Call() | ast.Identifier() if node.name in self.macros:
                     return self._value(node, chain)
                 case ast.Call(bang=True):
-                    close = difflib.get_close_matches(node.name, self.macros, 1)
-                    hint = f"did you mean '{close[0]}!'?" if close else None
+                    close = nearest(node.name, self.macros)
+                    hint = f"did you mean '{close}!'?" if close else None
                     self.diagnostics.error(node.span, f"Unknown macro: '{node.name}'", hint)
                     return node
                 case _:

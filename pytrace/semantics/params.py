@@ -8,13 +8,13 @@ alone is true), an integer or a string; no default means a boolean that is false
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytrace.diagnostics import Diagnostics, Source, Span
 from pytrace.semantics import fold
+from pytrace.semantics.hints import nearest
 from pytrace.semantics.literals import parse_integer
 from pytrace.semantics.walk import rewrite, walk
 from pytrace.syntax import ast
@@ -221,8 +221,8 @@ def _values(options: Mapping[str, Option], named: Mapping[str, Value], diagnosti
         span = Span(Source("command line", text), 0, len(text))
         option = options.get(name)
         if option is None:
-            close = difflib.get_close_matches(name, options, 1)
-            hint = f"did you mean '--{close[0]}'?" if close else None
+            close = nearest(name, options)
+            hint = f"did you mean '--{close}'?" if close else None
             if hint is None:
                 known = ", ".join(f"--{n}" for n in options)
                 hint = f"this script knows {known}" if known else "this script has no named parameters"

@@ -1,0 +1,13 @@
+"""`did you mean …?`, for names that are nearly right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like `name`, if any is much like it."""
+    from difflib import get_close_matches  # takes longer to import than a correct script takes to check
+
+    close = get_close_matches(name, list(known), 1)
+    return close[0] if close else None

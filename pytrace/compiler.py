@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from pytrace.codegen import bpf
 from pytrace.codegen.unit import Unit
@@ -12,6 +11,7 @@ from pytrace.diagnostics import Diagnostics, Source
 from pytrace.kernel import Kernel
 from pytrace.options import Options
 from pytrace.program import Program
+from pytrace.record import record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.cdefs import CEnvironment
 from pytrace.semantics.check import check
@@ -20,7 +20,7 @@ from pytrace.semantics.params import substitute
 from pytrace.syntax import ast, parse
 
 
-@dataclass(frozen=True)
+@record
 class Stages:
     """What each stage made, for `-d`."""
 

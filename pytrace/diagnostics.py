@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from pytrace.record import field, record
 
-@dataclass(frozen=True)
+
+@record
 class Source:
     """A named text: a script file, `-e` text (named ``stdin`` by bpftrace; ``-e`` here) or an import."""
 
@@ -44,7 +45,7 @@ class Source:
         return len(self._line_starts)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """Half-open range of characters `[start, end)` of `source`. What stands in a macro's body has, after expansion,
     the call in `expanded_from`."""
@@ -74,7 +75,7 @@ class Span:
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Diagnostic:
     """One thing wrong with a script: where, what, and (where it helps) what to do about it."""
 

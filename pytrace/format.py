@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from pytrace.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Conversion:
     """`%` `flags` `width` `.precision` `length` `verb`. Verbs: d i u o x X c s p; r, rx, rh (bytes); gr (GFP flags).
     `width` and `precision` are None where absent. `length` (h hh l ll j z t L) says to how many bits an integer is cut;
@@ -33,7 +34,7 @@ def integer_bits(conversion: Conversion, size: int) -> int:
     return _LENGTH_BITS.get(conversion.length) or (64 if size == 8 else 32)
 
 
-@dataclass(frozen=True)
+@record
 class Format:
     """Literal text and conversions in order; the n-th conversion takes the n-th argument. `%%` is literal text."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from pytrace.record import record
 
 Mode = Literal["trace", "test", "bench"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Options:
     """The caller's choices; each is a command line option of the same meaning.
 

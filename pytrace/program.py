@@ -20,10 +20,10 @@ A plain slot (`Storage.SLOT`) is the value, padded to 8 bytes, then a u64 that i
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import Literal
 
 from pytrace.format import Format
+from pytrace.record import field, record
 from pytrace.types import Type
 
 EXIT_FLAG = 0
@@ -56,7 +56,7 @@ BPF_F_RDONLY_PROG = 1 << 7
 BPF_F_MMAPABLE = 1 << 10
 
 
-@dataclass(frozen=True)
+@record
 class MapSpec:
     """One kernel map. `name` is the symbol that relocations refer to; the kernel sees its first 15 legal
     characters. `data` is written to element 0 at load; `frozen` makes it read-only afterwards.
@@ -82,7 +82,7 @@ class Storage(enum.Enum):
     QUEUE = "queue"
 
 
-@dataclass(frozen=True)
+@record
 class UserMap:
     """A map of the script: `@name`, kept in the kernel map `spec`. `key` is None for a scalar map; a scalar in a
     HASH has the u32 key 0. `declared` is the kind of a `let @m = kind(n)`."""
@@ -99,7 +99,7 @@ class UserMap:
 # --- kernel programs ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Reloc:
     """A 16-byte `ld_imm64` at instruction `insn` that gets the fd of map `map`; with `value`, the
     address of its element 0 plus `addend` (BPF_PSEUDO_MAP_VALUE)."""
@@ -110,7 +110,7 @@ class Reloc:
     addend: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class FuncReloc:
     """A call at instruction `insn` of the kernel function (kfunc) `name`, resolved against BTF at load."""
 
@@ -118,7 +118,7 @@ class FuncReloc:
     name: str
 
 
-@dataclass(frozen=True)
+@record
 class ProgSpec:
     """One BPF program to load. `insns` has its subprograms appended and calls between them resolved;
     `func_info` and `line_info` are arrays of the kernel's 8- and 16-byte records against `Program.btf`.
@@ -144,14 +144,14 @@ class ProgSpec:
 # --- where programs go --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class RawTracepoint:
     """BPF_RAW_TRACEPOINT_OPEN. For a tp_btf program the name is in `ProgSpec.attach_btf` and unused here."""
 
     name: str
 
 
-@dataclass(frozen=True)
+@record
 class PerfTracepoint:
     """perf event on tracefs `events/category/event`."""
 
@@ -159,7 +159,7 @@ class PerfTracepoint:
     event: str
 
 
-@dataclass(frozen=True)
+@record
 class PerfEvent:
     """perf_event_open on a software or hardware event, on every CPU or (`one_cpu`) on one.
     Exactly one of `period` and `freq` is not 0. With `freq` in Hz."""
@@ -171,7 +171,7 @@ class PerfEvent:
     one_cpu: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Kprobe:
     """perf kprobe; `function` may be empty for an absolute `address`."""
 
@@ -181,7 +181,7 @@ class Kprobe:
     returns: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class KprobeMulti:
     """One BPF_TRACE_KPROBE_MULTI link (5.18+) for many functions; `cookies` pairs up with them.
     `session` is BPF_TRACE_KPROBE_SESSION (6.10+)."""
@@ -192,7 +192,7 @@ class KprobeMulti:
     session: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Uprobe:
     """perf uprobe on a file offset; `ref_ctr_offset` is a USDT semaphore's file offset. `pid` 0 is all."""
 
@@ -203,7 +203,7 @@ class Uprobe:
     cookie: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class UprobeMulti:
     """One BPF_TRACE_UPROBE_MULTI link (6.6+) for many offsets of one file."""
 
@@ -215,7 +215,7 @@ class UprobeMulti:
     session: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Tracing:
     """BPF_LINK_CREATE of a fentry/fexit program (5.5+ through BPF_RAW_TRACEPOINT_OPEN). Where it goes was said
     at load."""
@@ -223,14 +223,14 @@ class Tracing:
     target_prog: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class Iter:
     """A BPF iterator: read to its end once, or pinned below /sys/fs/bpf."""
 
     pin: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Watchpoint:
     """PERF_TYPE_BREAKPOINT; `mode` is a subset of r, w, x."""
 
@@ -239,7 +239,7 @@ class Watchpoint:
     mode: str
 
 
-@dataclass(frozen=True)
+@record
 class TestRun:
     """Run once by BPF_PROG_TEST_RUN: before anything is attached (`begin`), after all is detached (`end`),
     or on demand (`test`, `bench`)."""
@@ -248,7 +248,7 @@ class TestRun:
     name: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Signal:
     """Run by BPF_PROG_TEST_RUN whenever the tracer gets the signal."""
 
@@ -274,7 +274,7 @@ Attach = (
 # --- what the kernel half sends -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class EventSpec:
     """One statement that sends records. `id` is its index in `Program.events`.
 
@@ -305,7 +305,7 @@ class EventSpec:
     control: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Counter:
     """One counter of the counters map.
 
@@ -320,7 +320,7 @@ class Counter:
     location: tuple[str, int, int] = ("", 0, 0)
 
 
-@dataclass(frozen=True)
+@record
 class NativeCode:
     """Position-independent machine code of the user half and the offset of its one entry (see `runtime.native`)."""
 
@@ -329,7 +329,7 @@ class NativeCode:
     entry: int
 
 
-@dataclass(frozen=True)
+@record
 class Program:
     """See the module's text. `probes` are the names of all attached probes in order: a record's probe index
     and the `attached_probes` count refer to it. `kernel` says what it was compiled against."""

@@ -11,9 +11,10 @@ All multi-byte values are in the byte order of the machine (every supported one 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
+
+from pytrace.record import record
 
 
 def align_up(offset: int, alignment: int) -> int:
@@ -32,7 +33,7 @@ class Type:
         return 8
 
 
-@dataclass(frozen=True)
+@record
 class Void(Type):
     """No value: what `printf()` gives. Also the target of a `void *`."""
 
@@ -48,7 +49,7 @@ class Void(Type):
         return "void"
 
 
-@dataclass(frozen=True)
+@record
 class Unknown(Type):
     """Not inferred yet: a map or variable that no assignment has given a type so far."""
 
@@ -56,7 +57,7 @@ class Unknown(Type):
         return "none"
 
 
-@dataclass(frozen=True)
+@record
 class Int(Type):
     bits: Literal[8, 16, 32, 64]
     signed: bool
@@ -73,7 +74,7 @@ class Int(Type):
         return f"{'' if self.signed else 'u'}int{self.bits}"
 
 
-@dataclass(frozen=True)
+@record
 class Bool(Type):
     """One byte, 0 or 1."""
 
@@ -89,7 +90,7 @@ class Bool(Type):
         return "bool"
 
 
-@dataclass(frozen=True)
+@record
 class Enum(Type):
     """A C enum. `members` are (name, value); a value that no member has prints as a number."""
 
@@ -110,7 +111,7 @@ class Enum(Type):
         return f"enum {self.name}"
 
 
-@dataclass(frozen=True)
+@record
 class String(Type):
     """`capacity` bytes of text, NUL-terminated where shorter; a full one has no NUL and was (or may have
     been) cut. Bytes after the NUL are zero in map keys and undefined elsewhere."""
@@ -129,7 +130,7 @@ class String(Type):
         return f"string[{self.capacity}]"
 
 
-@dataclass(frozen=True)
+@record
 class Buffer(Type):
     """A u32 length, then `capacity` bytes of which the first `length` count."""
 
@@ -147,7 +148,7 @@ class Buffer(Type):
         return f"buffer[{self.capacity}]"
 
 
-@dataclass(frozen=True)
+@record
 class Pointer(Type):
     """`space` is where it points: kernel, user, or program (stack and map memory of the BPF program)."""
 
@@ -162,7 +163,7 @@ class Pointer(Type):
         return f"{self.to} *" if not isinstance(self.to, Pointer) else f"{self.to}*"
 
 
-@dataclass(frozen=True)
+@record
 class Array(Type):
     element: Type
     count: int
@@ -179,7 +180,7 @@ class Array(Type):
         return f"{self.element}[{self.count}]"
 
 
-@dataclass(frozen=True)
+@record
 class Field:
     """A member of a struct or union at a byte offset. For a bitfield, `bit_offset` counts from the start of
     the byte at `offset` and `bit_size` is its width; both are 0 for an ordinary member. An anonymous struct or
@@ -192,7 +193,7 @@ class Field:
     bit_size: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class Struct(Type):
     """A C struct or union. `fields` is None where only the name is known (see the module's text)."""
 
@@ -262,7 +263,7 @@ def _part_align(part: Type) -> int:
     return part.align if is_word(part) else 8
 
 
-@dataclass(frozen=True)
+@record
 class Tuple(_Aggregate):
     elements: tuple[Type, ...]
 
@@ -274,7 +275,7 @@ class Tuple(_Aggregate):
         return f"({','.join(map(str, self.elements))})"
 
 
-@dataclass(frozen=True)
+@record
 class Record(_Aggregate):
     """`(name=value, …)`: a tuple whose elements have names."""
 
@@ -307,14 +308,14 @@ class _Word(Type):
         return self.label
 
 
-@dataclass(frozen=True)
+@record
 class KSym(_Word):
     """A kernel address: prints `symbol+offset`, or hex."""
 
     label: ClassVar[str] = "ksym_t"
 
 
-@dataclass(frozen=True)
+@record
 class USym(Type):
     """A user address (u64), then the tgid it belongs to (u32), a u32 of zeros."""
 
@@ -326,14 +327,14 @@ class USym(Type):
         return "usym_t"
 
 
-@dataclass(frozen=True)
+@record
 class Username(_Word):
     """A uid that prints as a user name."""
 
     label: ClassVar[str] = "username_t"
 
 
-@dataclass(frozen=True)
+@record
 class CgroupPath(_Word):
     """A cgroup v2 id that prints as `root:path`; `filter` is a glob on the hierarchy's name."""
 
@@ -341,7 +342,7 @@ class CgroupPath(_Word):
     label: ClassVar[str] = "cgroup_path_t"
 
 
-@dataclass(frozen=True)
+@record
 class Timestamp(_Word):
     """Nanoseconds that print by `format` (strftime plus `%f` microseconds). The clock they were read
     from says which offset makes them wall time."""
@@ -351,7 +352,7 @@ class Timestamp(_Word):
     label: ClassVar[str] = "timestamp"
 
 
-@dataclass(frozen=True)
+@record
 class Named(_Word):
     """A number that prints as a name from a table: `strerror`, `signal`, `syscall`."""
 
@@ -359,7 +360,7 @@ class Named(_Word):
     label: ClassVar[str] = "string"
 
 
-@dataclass(frozen=True)
+@record
 class Inet(Type):
     """`family` u64 (AF_INET 2 or AF_INET6 10), then 16 bytes of address in network order."""
 
@@ -371,7 +372,7 @@ class Inet(Type):
         return "inet"
 
 
-@dataclass(frozen=True)
+@record
 class Mac(Type):
     """Six bytes that print as `AA:BB:CC:DD:EE:FF`."""
 
@@ -390,7 +391,7 @@ class Mac(Type):
 StackMode = Literal["bpftrace", "perf", "raw", "build_id"]
 
 
-@dataclass(frozen=True)
+@record
 class Stack(Type):
     """A stack trace by reference: u64 id into the stacks map of this depth (0: none), u32 tgid,
     u32 number of frames. The stacks map's value is `depth` u64 addresses."""
@@ -415,7 +416,7 @@ class Aggregation(Type):
     the samples, and an entry with no sample is not there."""
 
 
-@dataclass(frozen=True)
+@record
 class Count(Aggregation):
     """n"""
 
@@ -427,7 +428,7 @@ class Count(Aggregation):
         return "count_t"
 
 
-@dataclass(frozen=True)
+@record
 class Sum(Aggregation):
     """sum, n"""
 
@@ -441,7 +442,7 @@ class Sum(Aggregation):
         return "sum_t" if self.signed else "usum_t"
 
 
-@dataclass(frozen=True)
+@record
 class Min(Aggregation):
     """value, n"""
 
@@ -455,7 +456,7 @@ class Min(Aggregation):
         return "min_t" if self.signed else "umin_t"
 
 
-@dataclass(frozen=True)
+@record
 class Max(Aggregation):
     """value, n"""
 
@@ -469,7 +470,7 @@ class Max(Aggregation):
         return "max_t" if self.signed else "umax_t"
 
 
-@dataclass(frozen=True)
+@record
 class Avg(Aggregation):
     """sum, n"""
 
@@ -483,7 +484,7 @@ class Avg(Aggregation):
         return "avg_t" if self.signed else "uavg_t"
 
 
-@dataclass(frozen=True)
+@record
 class Stats(Aggregation):
     """sum, n"""
 
@@ -497,7 +498,7 @@ class Stats(Aggregation):
         return "stats_t" if self.signed else "ustats_t"
 
 
-@dataclass(frozen=True)
+@record
 class Hist(Aggregation):
     """Power-of-two histogram with `2**bits` buckets for each power: an array of u64 counts.
 
@@ -519,7 +520,7 @@ class Hist(Aggregation):
         return "hist_t"
 
 
-@dataclass(frozen=True)
+@record
 class LHist(Aggregation):
     """Linear histogram: bucket 0 counts values < `min`, bucket i+1 those in [min+i*step, min+(i+1)*step), as long
     as that ends at or below `max`; the last one counts everything from there on."""
@@ -540,7 +541,7 @@ class LHist(Aggregation):
         return "lhist_t"
 
 
-@dataclass(frozen=True)
+@record
 class TSeries(Aggregation):
     """A ring of `count` intervals of `interval` ns. Each slot: u64 epoch (interval number since boot, plus
     one; 0 is empty), u64 value, u64 n. For `avg` and `sum`, value is a sum; without `merge`, the last value,

@@ -8,7 +8,6 @@ body that asks for its probe's name gets one program for each point, or an index
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -21,6 +20,7 @@ from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.probes.base import Point, SyscallGuard
 from pytrace.probes.lowering import merge
 from pytrace.program import KprobeMulti, Program, ProgSpec, UprobeMulti
+from pytrace.record import fields, is_record, record
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LOOPS = typed.ForMap | typed.ForRange | typed.While
 
 
-@dataclass(frozen=True)
+@record
 class Body:
     """A probe's body in a program, for some of its points: all of them, or one."""
 
@@ -42,7 +42,7 @@ class Body:
     """Which of the probe's points it is, if only one."""
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """A BPF program to be: its bodies run one after the other."""
 
@@ -108,7 +108,7 @@ def nodes(node: object) -> Iterator[object]:
             if f.name not in ("span", "type"):
                 value = getattr(node, f.name)
                 if isinstance(value, tuple | typed.SubprogramSymbol) or (
-                    is_dataclass(value) and isinstance(value, typed.Node)
+                    is_record(value) and isinstance(value, typed.Node)
                 ):
                     yield from nodes(value)
 

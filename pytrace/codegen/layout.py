@@ -6,10 +6,9 @@ scalar aggregation is such a slot for each CPU. Everything with a key is a hash,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pytrace import types as t
 from pytrace.program import BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, MapSpec, MapType, Storage, UserMap
+from pytrace.record import record
 from pytrace.semantics import typed
 
 PREALLOC_LIMIT = 256
@@ -17,7 +16,7 @@ PREALLOC_LIMIT = 256
 take megabytes for each CPU."""
 
 
-@dataclass(frozen=True)
+@record
 class MapLayout:
     """A script's map, its kernel map, and whether several programs write it (so that updates must be atomic)."""
 

@@ -10,10 +10,10 @@ The ELF is read with `struct`: it is our own output, with five section kinds, an
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from pytrace.codegen.ir import SECTION
 from pytrace.program import FuncReloc, Reloc
+from pytrace.record import record
 
 BPF_PSEUDO_CALL = 1
 BPF_PSEUDO_KFUNC_CALL = 2
@@ -24,7 +24,7 @@ _CALL = 0x85
 _LD_IMM64 = 0x18
 
 
-@dataclass(frozen=True)
+@record
 class Linked:
     """A program's code and its debug records, as `program.ProgSpec` wants them."""
 
@@ -35,7 +35,7 @@ class Linked:
     line_info: bytes
 
 
-@dataclass
+@record(frozen=False)
 class _Section:
     data: bytes
     relocs: list[tuple[int, int, str, int]]  # offset, type, symbol, symbol value

@@ -9,13 +9,12 @@ more than the record, is left to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pytrace.codegen.user_ir import SLACK
 from pytrace.codegen.user_writer import LOWER, UPPER, Writer
 from pytrace.format import Conversion, integer_bits
 from pytrace.nativestate import MAX_TEXT
 from pytrace.program import EventSpec
+from pytrace.record import record
 from pytrace.types import VOID, Bool, Enum, Int, Pointer, Record, String, Tuple, Type
 
 
@@ -23,7 +22,7 @@ class NotNative(Exception):
     """This event is for Python."""
 
 
-@dataclass(frozen=True)
+@record
 class LoweredEvent:
     """`ir` defines @event<id>; `bound` is the most that it writes; `length` the least that a record must have."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import sys
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytrace.commands import script
@@ -13,6 +12,7 @@ from pytrace.commands.privileges import require
 from pytrace.commands.sink import BufferedSink, open_output
 from pytrace.options import Options
 from pytrace.program import Attach, Program, TestRun
+from pytrace.record import replace
 
 if TYPE_CHECKING:
     from pytrace.arguments import Arguments

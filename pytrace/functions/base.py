@@ -8,8 +8,9 @@ completion are generated from `signature`, `doc` and `example`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pytrace.record import record
 
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     Lowering = Callable[[Lower, typed.Call], Any]
 
 
-@dataclass(frozen=True)
+@record
 class Function:
     """`bare` functions may be written without parentheses. `unsafe` ones need `--unsafe`.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -20,12 +19,13 @@ from pytrace.kernel.btf_raw import Blob, RawBtf, info_count, info_kind, map_fd, 
 from pytrace.kernel.btf_types import Types
 from pytrace.kernel.errors import KernelError
 from pytrace.kernel.glob import select
+from pytrace.record import record
 from pytrace.types import Enum, Struct, Type
 
 BTF_DIRECTORY = "/sys/kernel/btf"
 
 
-@dataclass(frozen=True)
+@record
 class Function:
     """A kernel function or the arguments of a tracepoint. `id` is the BTF id of what was asked for (a FUNC, or the
     typedef of a tracepoint); `module` is "" for vmlinux. `variadic` functions take more than `params`.

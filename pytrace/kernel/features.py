@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from pytrace.record import record
 
 if TYPE_CHECKING:
     from pytrace.kernel.kernel import Kernel
@@ -23,7 +24,7 @@ class Missing(Exception):
 Trial = Callable[["Kernel"], None]
 
 
-@dataclass(frozen=True)
+@record
 class Feature:
     """`since` is the kernel version that brought it. `trial` returns if the kernel has it, and raises `Missing` or
     OSError if it has not."""
@@ -34,7 +35,7 @@ class Feature:
     trial: Trial
 
 
-@dataclass(frozen=True)
+@record
 class Answer:
     """One line of `Features.table`; `why` is empty where `has`."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from functools import cached_property
 
 from pytrace.kernel.errors import KernelError
 from pytrace.kernel.glob import select
+from pytrace.record import record
 
 PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _FIELD = re.compile(
@@ -25,7 +25,7 @@ _DECLARATION = re.compile(
 _ELEMENT_SIZES = {"char": 1, "short": 2, "int": 4, "long": 8, "u8": 1, "u16": 2, "u32": 4, "u64": 8, "bool": 1}
 
 
-@dataclass(frozen=True)
+@record
 class TraceField:
     """A member of an event's record.
 
@@ -46,7 +46,7 @@ class TraceField:
     relative: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class EventFormat:
     """What tracefs tells about an event. `fields` holds the common ones (`common_type`, …) too."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
+from pytrace.record import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Bucket:
     """`count` values in [`low`, `high`); None is open: a value without bound on that side."""
 
@@ -16,7 +17,7 @@ class Bucket:
     count: int
 
 
-@dataclass(frozen=True)
+@record
 class Histogram:
     """Counts by bucket, as the kernel half keeps them: `counts[0]` is the underflow."""
 

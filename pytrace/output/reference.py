@@ -4,19 +4,19 @@ the native user half with."""
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from pytrace.output.decode import Buffer, Decoder, decoder
 from pytrace.program import EventSpec, Program
+from pytrace.record import record
 from pytrace.types import Tuple, align_up
 
 _HEADER = struct.Struct("<II")
 _TIMESTAMP = struct.Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Record:
     """One record of the ring: the statement it came from, the index of its probe in `Program.probes`, the boot time in
     ns (None without `Program.timestamps`) and the decoded arguments."""

@@ -8,13 +8,13 @@ rendered where nothing is known about the machine they came from.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from pytrace.output.values import StackValue
+from pytrace.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Symbol:
     """What is known of one code address. `name` is empty where no symbol covers it.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from pytrace import types as t
 from pytrace.output.values import AvgValue, RecordValue, StatsValue, divided
+from pytrace.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScaledStats(StatsValue):
     """Statistics whose average, but not whose total, was divided."""
 

@@ -2,16 +2,16 @@
 
 Numbers, strings, bytes and tuples are Python's own; where that would lose meaning (a truncated string, an enumerator,
 an address) they are subclasses, so that they still compare and hash as what they are. Everything else is a small frozen
-dataclass. Nothing here knows how it prints: `text.py` and `json.py` do.
+record. Nothing here knows how it prints: `text.py` and `json.py` do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytrace.output.histogram import Histogram
+from pytrace.record import record
 from pytrace.types import StackMode
 
 
@@ -96,18 +96,18 @@ class RecordValue(Mapping[str, Any]):
         return f"({', '.join(f'{n}={v!r}' for n, v in zip(self._names, self._values, strict=True))})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class KSymValue:
     address: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class USymValue:
     address: int
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StackValue:
     """A stack by reference: `id` in the stacks map of its `depth`, `frames` of them used; `id` 0 is no stack."""
 
@@ -119,18 +119,18 @@ class StackValue:
     frames: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class UsernameValue:
     uid: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CgroupPathValue:
     id: int
     filter: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimestampValue:
     """`ns` of `clock`, to be shown by the strftime string `format`."""
 
@@ -139,13 +139,13 @@ class TimestampValue:
     clock: Literal["boot", "monotonic", "tai", "wall"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NamedValue:
     number: int
     table: Literal["strerror", "signal", "syscall"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class InetValue:
     """An IPv4 (4 bytes) or IPv6 (16 bytes) address in network order. `str()` is its usual notation."""
 
@@ -161,7 +161,7 @@ class InetValue:
             return ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class MacValue:
     """`str()` is `AA:BB:CC:DD:EE:FF`."""
 
@@ -178,7 +178,7 @@ def divided(total: int, count: int) -> int:
     return total // count if total >= 0 else -(-total // count)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AvgValue:
     """A mean that can still be merged. `average` (also `int()`) rounds towards zero, as the kernel half does."""
 
@@ -193,7 +193,7 @@ class AvgValue:
         return self.average
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StatsValue:
     """Count, total and (rounded towards zero) average."""
 
@@ -205,7 +205,7 @@ class StatsValue:
         return divided(self.total, self.count)
 
 
-@dataclass(frozen=True)
+@record
 class HistValue(Histogram):
     """A power-of-two histogram with `2**bits` buckets for each power; see `Histogram`."""
 
@@ -226,7 +226,7 @@ class HistValue(Histogram):
         return HistValue(counts, self.bits)
 
 
-@dataclass(frozen=True)
+@record
 class LHistValue(Histogram):
     """A linear histogram from `min` in whole steps of `step` up to `max`; see `Histogram`."""
 
@@ -244,7 +244,7 @@ class LHistValue(Histogram):
         return LHistValue(counts, self.min, self.max, self.step)
 
 
-@dataclass(frozen=True)
+@record
 class TSeriesValue:
     """Time series: for each interval with samples, (its number since boot, value, samples), oldest first.
 

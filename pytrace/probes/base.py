@@ -7,10 +7,10 @@ A provider turns the text of an attach point into `Point`s. A point knows its fu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pytrace.program import Attach
+from pytrace.record import record
 from pytrace.types import Struct, Type
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Space = Literal["kernel", "user"]
 # --- how a value is got from a program's context -------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class CtxLoad:
     """Load at a byte offset of the context, which the verifier allows directly. Where the context is an array of
     u64 words (raw tracepoint, tp_btf, fentry) a narrower type is the low bytes of its word."""
@@ -30,7 +30,7 @@ class CtxLoad:
     offset: int
 
 
-@dataclass(frozen=True)
+@record
 class CtxAddress:
     """The address of a byte offset of the context: a member array or struct of a tracepoint record,
     copied with bpf_probe_read_kernel."""
@@ -38,7 +38,7 @@ class CtxAddress:
     offset: int
 
 
-@dataclass(frozen=True)
+@record
 class DataLoc:
     """The u32 at `offset` of the context is a __data_loc: the value is the address of the data, which stands
     (low 16 bits) bytes after the start of the context, or with `relative` after the end of this u32."""
@@ -47,7 +47,7 @@ class DataLoc:
     relative: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class RegsLoad:
     """A register of a `struct pt_regs` at byte `offset`. The context is the pt_regs itself, or where
     `pointer` is not None, the u64 at that byte offset of the context points to it."""
@@ -56,14 +56,14 @@ class RegsLoad:
     pointer: int | None = None
 
 
-@dataclass(frozen=True)
+@record
 class StackLoad:
     """The u64 at `offset` bytes above the stack pointer of the traced function (arguments beyond the sixth)."""
 
     offset: int
 
 
-@dataclass(frozen=True)
+@record
 class UsdtArgument:
     """Argument `index` of a USDT probe: `forms` holds the operand of each of the ways in which the probe's places keep
     their arguments. Where there is more than one, the high 32 bits of the attach cookie say which it is (the low 32 say
@@ -73,7 +73,7 @@ class UsdtArgument:
     forms: tuple[UsdtOperand, ...]
 
 
-@dataclass(frozen=True)
+@record
 class UsdtOperand:
     """`size` bytes, `signed`; a `constant`, or base + index*scale + displacement, where `base` and `index` are offsets
     of registers in pt_regs: with `deref` the user memory there, otherwise that number itself (a register, or the
@@ -92,7 +92,7 @@ class UsdtOperand:
 Load = CtxLoad | CtxAddress | DataLoc | RegsLoad | StackLoad | UsdtArgument
 
 
-@dataclass(frozen=True)
+@record
 class Arg:
     """One `args.name`. A `DataLoc`/`CtxAddress` load of a char array has a String or Array type."""
 
@@ -101,7 +101,7 @@ class Arg:
     load: Load
 
 
-@dataclass(frozen=True)
+@record
 class Context:
     """What a program sees at a point. Points with equal contexts share their code.
 
@@ -132,7 +132,7 @@ class Context:
     stack_skip: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class SyscallGuard:
     """The point fires only for this system call (at a raw sys_enter/sys_exit tracepoint): where the 32 bits that
     `load` gives equal `number`, and the task is not in a system call of another ABI, whose numbers mean other calls.
@@ -146,7 +146,7 @@ class SyscallGuard:
     compat_mask: int = 0
 
 
-@dataclass(frozen=True)
+@record
 class Point:
     """One place a program is attached to. `name` is what the `probe` builtin gives, `function` what `func`
     gives where that is known at compile time."""
@@ -166,7 +166,7 @@ class ProbeError(Exception):
         self.message, self.hint = message, hint
 
 
-@dataclass(frozen=True)
+@record
 class Target:
     """What the expansion of probes depends on besides their text: the kernel, `-p PID` (0: none), `--unsafe`,
     and `args`: whether anything looks at `args`, which for uprobes means reading debug info (a tenth of a second)."""

@@ -9,7 +9,6 @@ out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -18,6 +17,7 @@ from pytrace.kernel.elf import Elf
 from pytrace.kernel.elf_symbols import Symbol
 from pytrace.probes.base import Arg, Context, Load, ProbeError, StackLoad
 from pytrace.probes.regs import registers
+from pytrace.record import replace
 from pytrace.types import BOOL, VOID, Array, Enum, Field, Int, Pointer, Struct, Type
 
 # How many pointers deep the members of structs are known.

@@ -10,7 +10,6 @@ The kernel needs BTF and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS. Probes on BPF 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
@@ -22,6 +21,7 @@ from pytrace.probes.lowering import has
 from pytrace.probes.text import arguments, integer
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.program import Tracing
+from pytrace.record import record, replace
 from pytrace.types import UINT64, Array, Field, Struct, Type, Void
 
 # The trampoline passes what stands in registers; more needs newer kernels.
@@ -92,7 +92,7 @@ def instead_of_kprobe(point: Point, function: str, returns: bool, target: Target
     return replace(point, attach=Tracing(), context=lowered)
 
 
-@dataclass(frozen=True)
+@record
 class FentryProvider:
     name: str
     aliases: tuple[str, ...]

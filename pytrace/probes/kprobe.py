@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from pytrace.kernel import btf_c
 from pytrace.kernel.glob import is_glob
@@ -27,6 +26,7 @@ from pytrace.probes.regs import registers
 from pytrace.probes.text import arguments, integer
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.program import Kprobe, KprobeMulti
+from pytrace.record import record, replace
 from pytrace.types import UINT64
 
 # As many as bpftrace gives: those in registers, then those in memory.
@@ -48,7 +48,7 @@ def regs_context(machine_name: str, returns: bool, expected: int = 0, space: str
     )
 
 
-@dataclass(frozen=True)
+@record
 class KprobeProvider:
     name: str
     aliases: tuple[str, ...]

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytrace.kernel.errors import KernelError
@@ -41,6 +40,7 @@ from pytrace.program import (
     UprobeMulti,
     Watchpoint,
 )
+from pytrace.record import replace
 from pytrace.types import Struct, Type
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ software:page-faults:1        every event
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pytrace.kernel.glob import matches
 from pytrace.probes.base import Point, ProbeError, Target
 from pytrace.probes.regs import perf_context
 from pytrace.probes.text import arguments, did_you_mean, integer
 from pytrace.program import PerfEvent
+from pytrace.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Event:
     """A perf event: its number within its type, the default period, another name."""
 
@@ -26,7 +26,7 @@ class Event:
     alias: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Counting:
     name: str
     aliases: tuple[str, ...]

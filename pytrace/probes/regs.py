@@ -8,13 +8,12 @@ first argument in memory stands at a function's entry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from pytrace.probes.base import Context, ProbeError, RegsLoad
 from pytrace.probes.uapi import ProgType
+from pytrace.record import field, record
 
 
-@dataclass(frozen=True)
+@record
 class Machine:
     offsets: dict[str, int]
     functions: tuple[str, ...]

@@ -6,18 +6,18 @@ The program is a raw tracepoint program (which test runs take since 5.10) with a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from pytrace.probes.base import Context, Point, ProbeError, Target
 from pytrace.probes.text import arguments
 from pytrace.probes.uapi import ProgType
 from pytrace.program import TestRun
+from pytrace.record import record
 
 CONTEXT = Context(prog_type=ProgType.RAW_TRACEPOINT)
 
 
-@dataclass(frozen=True)
+@record
 class Run:
     """`name`, or with `named` `name:TEXT`."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pytrace.kernel.glob import matches
 from pytrace.probes.base import Context, Point, ProbeError, Target
@@ -17,13 +16,14 @@ from pytrace.probes.regs import perf_context
 from pytrace.probes.text import arguments, integer
 from pytrace.probes.uapi import PERF_COUNT_SW_CPU_CLOCK, PERF_TYPE_SOFTWARE
 from pytrace.program import PerfEvent
+from pytrace.record import record
 
 _UNITS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000}
 _SUFFIXES = {"ns": 1, **_UNITS, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 _LONGEST = (1 << 63) - 1
 
 
-@dataclass(frozen=True)
+@record
 class Rate:
     """A period in ns or a frequency in Hz (the other one is 0), and the text it is known by."""
 
@@ -67,7 +67,7 @@ def _bounded(provider: str, period: int) -> int:
     return period
 
 
-@dataclass(frozen=True)
+@record
 class Timer:
     """A provider of a timer on the perf CPU clock, on one CPU or on every one."""
 

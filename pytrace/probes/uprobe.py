@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.elf_symbols import Symbol
@@ -29,6 +28,7 @@ from pytrace.probes.lowering import has
 from pytrace.probes.text import arguments, did_you_mean, integer
 from pytrace.probes.uapi import AttachType
 from pytrace.program import Attach, Uprobe, UprobeMulti
+from pytrace.record import record, replace
 
 
 def place(path: str, offset: int, returns: bool, multi: bool, semaphore: int = 0) -> Attach:
@@ -45,7 +45,7 @@ def use_multi(target: Target) -> bool:
     return has(kernel, "uprobe_multi") and (not target.pid or kernel.version >= (6, 10, 0))
 
 
-@dataclass(frozen=True)
+@record
 class UprobeProvider:
     name: str
     aliases: tuple[str, ...]

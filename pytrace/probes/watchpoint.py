@@ -10,12 +10,12 @@ reads the registers at the access. A processor has few of them (four on x86-64).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pytrace.probes.base import Point, ProbeError, Target
 from pytrace.probes.regs import perf_context
 from pytrace.probes.text import arguments, integer
 from pytrace.program import Watchpoint
+from pytrace.record import replace
 
 _MODES = {"x86_64": ("x", "w", "rw"), "aarch64": ("r", "w", "x", "rw")}
 _LENGTHS = (1, 2, 4, 8)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from pytrace.kernel.glob import matches
+from pytrace.record import field, record
 
 
-@dataclass
+@record(frozen=False)
 class _Hierarchy:
     name: str
     root: str

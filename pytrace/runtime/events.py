@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pytrace.output import Record, RecordReader, Renderer
 from pytrace.program import EventSpec, Program
+from pytrace.record import replace
 from pytrace.runtime.usermaps import ScriptMap
 from pytrace.types import Stats
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.record import record, replace
 from pytrace.semantics import fold
 from pytrace.semantics.constants import constant as well_known
 from pytrace.semantics.walk import rewrite
@@ -29,7 +29,7 @@ SYSTEM_DIRECTORIES = ("/usr/include", f"/usr/include/{platform.machine()}-linux-
 MAX_HEADER = 16 << 20
 
 
-@dataclass(frozen=True)
+@record
 class _Unit:
     """What one run over C text has left."""
 

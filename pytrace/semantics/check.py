@@ -7,7 +7,6 @@ learns nothing new; the diagnostics of the last round are the ones that count.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -15,6 +14,7 @@ from pytrace.diagnostics import Diagnostics
 from pytrace.probes import expand
 from pytrace.probes.base import Context, Point, ProbeError, Target
 from pytrace.probes.lowering import refine
+from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
 from pytrace.semantics.scopes import Learnt, Symbols
@@ -100,7 +100,7 @@ def mentioned(node: object) -> Iterator[str]:
     if isinstance(node, tuple):
         for item in node:
             yield from mentioned(item)
-    elif is_dataclass(node) and not isinstance(node, type):
+    elif is_record(node) and not isinstance(node, type):
         for f in fields(node):
             if f.name not in ("span", "source"):
                 yield from mentioned(getattr(node, f.name))

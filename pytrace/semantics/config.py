@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.record import field, fields, record, replace
 from pytrace.semantics.hints import nearest
 from pytrace.semantics.literals import parse_integer
 from pytrace.syntax import ast
@@ -24,7 +24,7 @@ LICENSES = ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual 
 UNSTABLE = ("enable", "warn", "error")
 
 
-@dataclass(frozen=True)
+@record
 class Key:
     """One setting. `parse` turns a written value into the typed one or raises `ValueError` with the reason."""
 
@@ -95,7 +95,7 @@ _KEYS = _number(1, 2**32 - 1)
 _UINT64 = _number(0, 2**64 - 1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Config:
     """The value of every setting. Field order is that of the record which the builtin `config` gives."""
 
@@ -154,7 +154,7 @@ class Config:
 
 
 KEYS: Mapping[str, Key] = {
-    f.name: Key(f.name, f.default, f.metadata["doc"], f.metadata["parse"], f.metadata["choices"])  # type: ignore[arg-type]  # a field's default is typed as possibly missing
+    f.name: Key(f.name, f.default, f.metadata["doc"], f.metadata["parse"], f.metadata["choices"])
     for f in fields(Config)
 }
 

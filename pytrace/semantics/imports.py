@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Literal
 
 from pytrace.diagnostics import Diagnostics, ScriptError, Source, Span
+from pytrace.record import replace
 from pytrace.semantics.hints import nearest
 from pytrace.semantics.walk import rewrite
 from pytrace.syntax import ast

@@ -12,10 +12,10 @@ script's own before those of the library.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from pytrace.diagnostics import Diagnostics, Span
+from pytrace.record import replace
 from pytrace.semantics.hints import nearest
 from pytrace.semantics.walk import part_names, rewrite
 from pytrace.syntax import ast

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.record import record, replace
 from pytrace.semantics import fold
 from pytrace.semantics.hints import nearest
 from pytrace.semantics.literals import parse_integer
@@ -22,7 +22,7 @@ from pytrace.syntax import ast
 Value = int | bool | str
 
 
-@dataclass(frozen=True)
+@record
 class Option:
     """A named parameter of a script: what `getopt` said about it where it stands first."""
 

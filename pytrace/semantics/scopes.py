@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
+from pytrace.record import field, record
 from pytrace.semantics import typed
 from pytrace.semantics.widen import join_expr
 from pytrace.syntax import ast
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytrace.semantics.expressions import ExpressionChecker
 
 
-@dataclass
+@record(frozen=False)
 class Learnt:
     """What earlier rounds found out. `changed` asks for one more."""
 

@@ -9,15 +9,15 @@ probe reads (or directly, where the verifier knows the pointer) when it is neede
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytrace import types as t
 from pytrace.diagnostics import Span
 from pytrace.probes.base import Context, Load, Point
+from pytrace.record import field, record
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class VarSymbol:
     """A scratch variable. `captured` is set when a loop body that becomes a callback uses it."""
 
@@ -26,7 +26,7 @@ class VarSymbol:
     captured: bool = False
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class MapSymbol:
     """A map of the script while its types are inferred. `key` is None for a scalar map. `probes` are the ordinals
     of the probes that write it: more than one means that updates must be atomic."""
@@ -42,12 +42,12 @@ class MapSymbol:
     used: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Node:
     span: Span = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@record(kw_only=True)
 class Expr(Node):
     type: t.Type
 
@@ -55,7 +55,7 @@ class Expr(Node):
 # --- values ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Const(Expr):
     """An integer, bool, enum or pointer known now. `literal` is set while its type may still be chosen freely
     (an integer literal adapts to what it is used with)."""
@@ -64,19 +64,19 @@ class Const(Expr):
     literal: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Str(Expr):
     """A string known now; its type has room for the NUL."""
 
     value: bytes
 
 
-@dataclass(frozen=True)
+@record
 class Var(Expr):
     symbol: VarSymbol
 
 
-@dataclass(frozen=True)
+@record
 class MapGet(Expr):
     """The value of a map at a key (None: scalar), or zero where there is none. An aggregation reads as an integer."""
 
@@ -84,26 +84,26 @@ class MapGet(Expr):
     key: Expr | None
 
 
-@dataclass(frozen=True)
+@record
 class MapRef(Expr):
     """A whole map as an argument of a function."""
 
     map: MapSymbol
 
 
-@dataclass(frozen=True)
+@record
 class ContextLoad(Expr):
     """A value read from the probe's context."""
 
     load: Load
 
 
-@dataclass(frozen=True)
+@record
 class ContextPointer(Expr):
     """The context itself, as a pointer."""
 
 
-@dataclass(frozen=True)
+@record
 class Memory(Expr):
     """What stands at `address` (an integer or pointer value) in the traced system: an lvalue that is read when needed.
     `bits` are the bit offset and size of a bitfield."""
@@ -113,14 +113,14 @@ class Memory(Expr):
     bits: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
+@record
 class AddressOf(Expr):
     """The address of a variable or map value in the program's own memory."""
 
     target: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Part(Expr):
     """`type` at byte `offset` of an aggregate that the program holds."""
 
@@ -129,7 +129,7 @@ class Part(Expr):
     bits: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Element(Expr):
     """`object[index]` of an array or string that the program holds; out of bounds reads as zero."""
 
@@ -137,7 +137,7 @@ class Element(Expr):
     index: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Unary(Expr):
     """`-`, `~` or `!` on a word."""
 
@@ -145,7 +145,7 @@ class Unary(Expr):
     operand: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Binary(Expr):
     """Arithmetic, bit and comparison operators on words; signedness is that of the operands' (equal) type."""
 
@@ -154,14 +154,14 @@ class Binary(Expr):
     right: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Logical(Expr):
     op: Literal["&&", "||"]
     left: Expr
     right: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Compare(Expr):
     """Equality of two strings, arrays or tuples that the program holds. For strings up to the NUL; `limit` is
     the number of bytes to look at (strncmp)."""
@@ -172,35 +172,35 @@ class Compare(Expr):
     limit: int | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Ternary(Expr):
     condition: Expr
     then: Expr
     otherwise: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Convert(Expr):
     """The operand as another type of the same family: integer width, to bool, string capacity, tuple by element."""
 
     operand: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Reinterpret(Expr):
     """The operand's bytes as another type of the same size: integer ↔ array."""
 
     operand: Expr
 
 
-@dataclass(frozen=True)
+@record
 class TupleExpr(Expr):
     """A tuple or record being made."""
 
     elements: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Increment(Expr):
     """`++`/`--` by `step` (negative for `--`; pointers step by their target's size)."""
 
@@ -209,7 +209,7 @@ class Increment(Expr):
     prefix: bool
 
 
-@dataclass(frozen=True)
+@record
 class Call(Expr):
     """A function of the registry. `data` is what its `check` worked out for its `lower`."""
 
@@ -218,19 +218,19 @@ class Call(Expr):
     data: Any = None
 
 
-@dataclass(frozen=True)
+@record
 class SubprogramCall(Expr):
     subprogram: SubprogramSymbol
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@record
 class BlockExpr(Expr):
     body: tuple[Stmt, ...]
     value: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Held(Expr):
     """A value that codegen has at a pointer operand already."""
 
@@ -240,25 +240,25 @@ class Held(Expr):
 # --- statements -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class ExprStmt(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
+@record
 class AssignVar(Node):
     symbol: VarSymbol
     value: Expr
 
 
-@dataclass(frozen=True)
+@record
 class DeclareVar(Node):
     """`let $x`: zero again each time control comes here."""
 
     symbol: VarSymbol
 
 
-@dataclass(frozen=True)
+@record
 class AssignMap(Node):
     """`@m[key] = value`. With `op`, a compound assignment (`+` can be done by an atomic add)."""
 
@@ -268,7 +268,7 @@ class AssignMap(Node):
     op: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Aggregate(Node):
     """`@m[key] = count()` and its kin: `map.value` says which."""
 
@@ -277,19 +277,19 @@ class Aggregate(Node):
     args: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Block(Node):
     body: tuple[Stmt, ...]
 
 
-@dataclass(frozen=True)
+@record
 class If(Node):
     condition: Expr
     then: Block
     otherwise: Block | None
 
 
-@dataclass(frozen=True)
+@record
 class ForMap(Node):
     """`variable` is a (key, value) tuple."""
 
@@ -298,7 +298,7 @@ class ForMap(Node):
     body: Block
 
 
-@dataclass(frozen=True)
+@record
 class ForRange(Node):
     variable: VarSymbol
     start: Expr
@@ -306,24 +306,24 @@ class ForRange(Node):
     body: Block
 
 
-@dataclass(frozen=True)
+@record
 class While(Node):
     condition: Expr
     body: Block
 
 
-@dataclass(frozen=True)
+@record
 class Unroll(Node):
     count: int
     body: Block
 
 
-@dataclass(frozen=True)
+@record
 class Jump(Node):
     kind: Literal["break", "continue"]
 
 
-@dataclass(frozen=True)
+@record
 class Return(Node):
     value: Expr | None
 
@@ -348,7 +348,7 @@ Stmt = (
 # --- the whole ----------------------------------------------------------------------------------------
 
 
-@dataclass(eq=False)
+@record(frozen=False, eq=False)
 class SubprogramSymbol:
     """A `fn`. `body` is None until it was checked."""
 
@@ -359,7 +359,7 @@ class SubprogramSymbol:
     body: Block | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Probe(Node):
     """Points that share one context and so one body. `uses_probe`: the body asks which point it is."""
 
@@ -371,7 +371,7 @@ class Probe(Node):
     uses_probe: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Script:
     probes: tuple[Probe, ...]
     maps: tuple[MapSymbol, ...]

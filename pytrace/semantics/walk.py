@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+from pytrace.record import fields, replace
 from pytrace.syntax import ast
 
 N = TypeVar("N", bound=ast.Node)

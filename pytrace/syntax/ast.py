@@ -1,6 +1,6 @@
 """The AST: what a script says, before anybody asks what it means.
 
-Frozen dataclasses; every node carries its `span`, which takes no part in equality, so that two
+Frozen records; every node carries its `span`, which takes no part in equality, so that two
 scripts that differ in layout only are equal. Names keep their sigil off: `Variable("x")` is `$x`,
 `Map("x")` is `@x` and `Map("")` is `@`.
 """
@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import Literal
 
 from pytrace.diagnostics import Source, Span
-from pytrace.syntax.node import Base, field, node
+from pytrace.record import field, record
 
 
-@node
-class Node(Base):
+@record
+class Node:
     span: Span = field(repr=False, compare=False, kw_only=True)
 
 
 # --- types as written -------------------------------------------------------------------------
 
 
-@node
+@record
 class NamedType(Node):
     """`uint64`, `string`, `pid_t`, or with a tag `struct task_struct`, `union u`, `enum e`."""
 
@@ -29,12 +29,12 @@ class NamedType(Node):
     tag: Literal["struct", "union", "enum"] | None = None
 
 
-@node
+@record
 class PointerType(Node):
     to: TypeExpr
 
 
-@node
+@record
 class ArrayType(Node):
     """`T[n]`, `T[]`; `string[64]`, `buffer[8]` and `inet[16]` are written this way too."""
 
@@ -42,12 +42,12 @@ class ArrayType(Node):
     size: Expr | None
 
 
-@node
+@record
 class TupleType(Node):
     elements: tuple[TypeExpr, ...]
 
 
-@node
+@record
 class TypeofType(Node):
     """`typeof(expr)` or `typeof(T)` in the place of a type."""
 
@@ -60,14 +60,14 @@ TypeExpr = NamedType | PointerType | ArrayType | TupleType | TypeofType
 # --- expressions ------------------------------------------------------------------------------
 
 
-@node
+@record
 class Integer(Node):
     """A literal in any form; `value` is never negative (minus is a `Unary`)."""
 
     value: int
 
 
-@node
+@record
 class String(Node):
     """A string literal with its escapes undone. Characters are bytes 0–255 or text; encoded as UTF-8
     with `surrogateescape`, so `"\\xff"` is the one byte 0xff."""
@@ -75,43 +75,43 @@ class String(Node):
     value: str
 
 
-@node
+@record
 class Boolean(Node):
     value: bool
 
 
-@node
+@record
 class Identifier(Node):
     """A bare name: builtin, enum constant, C macro, macro call without parentheses."""
 
     name: str
 
 
-@node
+@record
 class Positional(Node):
     """`$1`, `$2`, …"""
 
     index: int
 
 
-@node
+@record
 class PositionalCount(Node):
     """`$#`"""
 
 
-@node
+@record
 class Variable(Node):
     name: str
 
 
-@node
+@record
 class Map(Node):
     """`@name` without a key: a scalar map, or the whole of a keyed one."""
 
     name: str
 
 
-@node
+@record
 class MapAccess(Node):
     """`@name[key]`; `@name[a, b]` has a `Tuple` for its key."""
 
@@ -119,19 +119,19 @@ class MapAccess(Node):
     key: Expr
 
 
-@node
+@record
 class Tuple(Node):
     elements: tuple[Expr, ...]
 
 
-@node
+@record
 class Record(Node):
     """`(name=value, …)`"""
 
     fields: tuple[tuple[str, Expr], ...]
 
 
-@node
+@record
 class Unary(Node):
     """`op` is one of `-  !  ~  *  &  +`."""
 
@@ -139,7 +139,7 @@ class Unary(Node):
     operand: Expr
 
 
-@node
+@record
 class Increment(Node):
     """`++x`, `x++`, `--x`, `x--`"""
 
@@ -148,7 +148,7 @@ class Increment(Node):
     prefix: bool
 
 
-@node
+@record
 class Binary(Node):
     """`op` as in C; `&&` and `||` short-circuit."""
 
@@ -157,7 +157,7 @@ class Binary(Node):
     right: Expr
 
 
-@node
+@record
 class Ternary(Node):
     """`condition ? then : otherwise`; `then` is None in `a ?: b`."""
 
@@ -166,7 +166,7 @@ class Ternary(Node):
     otherwise: Expr
 
 
-@node
+@record
 class Field(Node):
     """`object.name`, `object->name`, and `object.0` for a tuple (name ``"0"``)."""
 
@@ -175,7 +175,7 @@ class Field(Node):
     arrow: bool = False
 
 
-@node
+@record
 class Index(Node):
     """`object[index]` on anything but a map."""
 
@@ -183,7 +183,7 @@ class Index(Node):
     index: Expr
 
 
-@node
+@record
 class Call(Node):
     """`name(args)`; `bang` for `name!(args)`. An argument may be a type (macros, `sizeof`-likes)."""
 
@@ -192,18 +192,18 @@ class Call(Node):
     bang: bool = False
 
 
-@node
+@record
 class Cast(Node):
     type: TypeExpr
     operand: Expr
 
 
-@node
+@record
 class Sizeof(Node):
     of: Expr | TypeExpr
 
 
-@node
+@record
 class Offsetof(Node):
     """`offsetof(T, a.b)`"""
 
@@ -211,12 +211,12 @@ class Offsetof(Node):
     path: tuple[str, ...]
 
 
-@node
+@record
 class Typeinfo(Node):
     of: Expr | TypeExpr
 
 
-@node
+@record
 class BlockExpr(Node):
     """`{ statements; value }`"""
 
@@ -224,7 +224,7 @@ class BlockExpr(Node):
     value: Expr
 
 
-@node
+@record
 class Comptime(Node):
     operand: Expr
 
@@ -260,12 +260,12 @@ Expr = (
 # --- statements -------------------------------------------------------------------------------
 
 
-@node
+@record
 class ExprStmt(Node):
     value: Expr
 
 
-@node
+@record
 class Assign(Node):
     """`target = value`, or `target op= value` with `op` the operator without its `=`.
     The target is a `Variable`, `Map`, `MapAccess`, or (rejected later) anything else."""
@@ -275,7 +275,7 @@ class Assign(Node):
     op: str | None = None
 
 
-@node
+@record
 class Let(Node):
     """`let $x`, `let $x : T`, `let $x = e`, `let $x : T = e`"""
 
@@ -284,19 +284,19 @@ class Let(Node):
     value: Expr | None
 
 
-@node
+@record
 class Discard(Node):
     """`_ = e`"""
 
     value: Expr
 
 
-@node
+@record
 class Block(Node):
     body: tuple[Stmt, ...]
 
 
-@node
+@record
 class If(Node):
     """`otherwise` is a `Block`, another `If` (`else if`) or None. `comptime` for `if comptime …`."""
 
@@ -306,7 +306,7 @@ class If(Node):
     comptime: bool = False
 
 
-@node
+@record
 class ForMap(Node):
     """`for ($kv : @map) { }`"""
 
@@ -315,7 +315,7 @@ class ForMap(Node):
     body: Block
 
 
-@node
+@record
 class ForRange(Node):
     """`for ($i : start..end) { }`; `end` is exclusive."""
 
@@ -325,29 +325,29 @@ class ForRange(Node):
     body: Block
 
 
-@node
+@record
 class While(Node):
     condition: Expr
     body: Block
 
 
-@node
+@record
 class Unroll(Node):
     count: Expr
     body: Block
 
 
-@node
+@record
 class Jump(Node):
     kind: Literal["break", "continue"]
 
 
-@node
+@record
 class Return(Node):
     value: Expr | None
 
 
-@node
+@record
 class ImportStmt(Node):
     path: str
 
@@ -358,7 +358,7 @@ Stmt = ExprStmt | Assign | Let | Discard | Block | If | ForMap | ForRange | Whil
 # --- top level --------------------------------------------------------------------------------
 
 
-@node
+@record
 class AttachPoint(Node):
     """One probe as written, e.g. `tracepoint:syscalls:sys_enter_*`; its provider parses the text.
     Positional parameters inside are still `$1`."""
@@ -366,7 +366,7 @@ class AttachPoint(Node):
     text: str
 
 
-@node
+@record
 class Probe(Node):
     """`name = a, b /predicate/ { body }`"""
 
@@ -376,30 +376,30 @@ class Probe(Node):
     name: str | None = None
 
 
-@node
+@record
 class CDefinition(Node):
     """A `#include`/`#define`/… line or a struct/union/enum/typedef declaration, as raw C text."""
 
     text: str
 
 
-@node
+@record
 class ConfigEntry(Node):
     key: str
     value: Expr | str
 
 
-@node
+@record
 class Config(Node):
     entries: tuple[ConfigEntry, ...]
 
 
-@node
+@record
 class Import(Node):
     path: str
 
 
-@node
+@record
 class MapDecl(Node):
     """`let @m = lruhash(100);`"""
 
@@ -408,7 +408,7 @@ class MapDecl(Node):
     size: Expr | None
 
 
-@node
+@record
 class Macro(Node):
     """`macro name($var, expr, @map) { body }`; parameters are `Variable`, `Identifier`, `Map` or
     `TypeofType` (a type argument). `value` is the block's value, if it has one."""
@@ -419,13 +419,13 @@ class Macro(Node):
     value: Expr | None
 
 
-@node
+@record
 class Param(Node):
     name: str
     type: TypeExpr
 
 
-@node
+@record
 class Subprogram(Node):
     """`fn name($a : type, …) : type { body }`"""
 
@@ -435,12 +435,12 @@ class Subprogram(Node):
     body: Block
 
 
-@node
+@record
 class Comment(Node):
     """`// …` or `/* … */`; its span has the text. Comments stand beside the tree, in source order."""
 
 
-@node
+@record
 class Script(Node):
     """`comments` take no part in equality: they are kept for the printer."""
 

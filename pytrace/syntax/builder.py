@@ -9,31 +9,31 @@ from __future__ import annotations
 from typing import Any
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.record import record
 from pytrace.syntax import ast, literals
 from pytrace.syntax.lexer import Lexer, Token
-from pytrace.syntax.node import Base, node
 
 Extent = tuple[int, int]
 Children = list[Any]
 
 
-@node
-class _Ended(Base):
+@record
+class _Ended:
     """A statement with its `;`."""
 
     statement: ast.Stmt
 
 
-@node
-class _If(Base):
+@record
+class _If:
     condition: ast.Expr
     then: _Statements
     otherwise: _Statements | _If | None
     span: Span
 
 
-@node
-class _Statements(Base):
+@record
+class _Statements:
     """A block that may become an `ast.Block` or a value; `open` if the last statement has no `;`."""
 
     body: tuple[ast.Stmt | _If | _Block, ...]
@@ -41,8 +41,8 @@ class _Statements(Base):
     span: Span
 
 
-@node
-class _Block(Base):
+@record
+class _Block:
     statements: _Statements
 
 

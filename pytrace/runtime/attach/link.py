@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pytrace.kernel import KernelError
+from pytrace.record import field, record
 
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
@@ -17,7 +17,7 @@ class AttachError(KernelError):
     """A program could not be attached; the message says where to and why."""
 
 
-@dataclass(frozen=True)
+@record
 class Place:
     """What attaching depends on besides the spec: the kernel, and the process that user-space probes are limited to (0:
     all)."""
@@ -26,7 +26,7 @@ class Place:
     pid: int = 0
 
 
-@dataclass
+@record(frozen=False)
 class Link:
     """Closing it detaches. `slow` says that closing waits for the kernel to quiesce: such links are worth closing at
     the same time. An iterator's link is `iterator`: its fd is what each walk is made from."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from pytrace import types as t
 from pytrace.diagnostics import Span
+from pytrace.record import field, record
 from pytrace.semantics import fold
 from pytrace.semantics.c.expressions import ExpressionParser
 from pytrace.semantics.c.layout import alignment
@@ -45,7 +45,7 @@ class Names(Protocol):
         """The value of a constant."""
 
 
-@dataclass
+@record(frozen=False)
 class Declarations:
     """What has been declared so far."""
 
@@ -63,7 +63,7 @@ class Declarations:
         return self.alignment(kind.element) if isinstance(kind, t.Array) else alignment(kind)
 
 
-@dataclass
+@record(frozen=False)
 class Specifiers:
     type: t.Type
     span: Span

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
 from pytrace import types as t
+from pytrace.record import record, replace
 from pytrace.types import align_up
 
 
-@dataclass(frozen=True)
+@record
 class Member:
     """A member before it has a place. `bits` is a bitfield's width, None for an ordinary member; `align` is what an
     `aligned` attribute asks for, 0 for nothing; `natural` is its type's own alignment."""

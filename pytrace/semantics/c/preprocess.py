@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.record import record, replace
 from pytrace.semantics import fold
 from pytrace.semantics.c.expressions import ExpressionParser
 from pytrace.semantics.c.tokens import CError, Token, tokenize
@@ -43,7 +43,7 @@ PREDEFINED = {
 MACHINES = {"x86_64": "__x86_64__", "aarch64": "__aarch64__", "riscv64": "__riscv"}
 
 
-@dataclass(frozen=True)
+@record
 class Macro:
     """A `#define`. `params` is None for one without parentheses; `variadic` takes the rest as `__VA_ARGS__`."""
 
@@ -54,7 +54,7 @@ class Macro:
     variadic: bool = False
 
 
-@dataclass
+@record(frozen=False)
 class _Conditional:
     span: Span
     active: bool

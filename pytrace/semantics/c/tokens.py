@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from pytrace.diagnostics import Diagnostic, ScriptError, Span
+from pytrace.record import record
 
 Kind = Literal["name", "number", "string", "char", "op", "end"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Token:
     """`text` is as written; `string` and `char` keep their quotes. `gap` is what stood before it: nothing, white space
     or comments, or a line's end that no backslash took away."""

@@ -302,6 +302,11 @@ def btf_ids() -> list[int]:
         ids.append(struct.unpack_from("=I", attr, 4)[0])
 
 
+def enable_stats() -> int:
+    """While the fd that this gives is open, the kernel counts how often and how long programs run (5.8+)."""
+    return bpf(Cmd.ENABLE_STATS, bytearray(4))
+
+
 # --- links ----------------------------------------------------------------------------------------
 
 

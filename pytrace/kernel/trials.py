@@ -297,7 +297,7 @@ def _kfunc(*names: str) -> Trial:
 
 
 def _stats(kernel: Kernel) -> None:
-    os.close(bpf.bpf(bpf.Cmd.ENABLE_STATS, bytearray(4)))
+    os.close(bpf.enable_stats())
 
 
 def _uprobe_refcount(kernel: Kernel) -> None:

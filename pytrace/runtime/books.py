@@ -28,6 +28,10 @@ class Books:
         """What `exit()` was given."""
         return int(struct.unpack_from("=I", self._memory, EXIT_CODE)[0])
 
+    def resume(self) -> None:
+        """Takes an `exit()` back: programs run again."""
+        struct.pack_into("=II", self._memory, EXIT_FLAG, 0, 0)
+
     def silence(self) -> None:
         """Sets the exit flag, at which programs return before they do anything."""
         struct.pack_into("=I", self._memory, EXIT_FLAG, 1)

@@ -95,6 +95,7 @@ class Session:
         self._missing = str(config.get("missing_probes", "error"))
         self._announce, self._flush, self._output_fd = announce, flush, output_fd
         self._loaded: list[Loaded] = []
+        self._dispatchers: list[Dispatcher] = []
         self._script_maps: dict[str, ScriptMap] = {}
         self._stacks: dict[str, KernelMap] = {}
         self._exit_code: int | None = None
@@ -137,6 +138,7 @@ class Session:
         loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, self._stacks)
         try:
             dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, self._on_event)
+            self._dispatchers.append(dispatcher)
             write = self._raw if self._native and not getattr(self.output, "needs_values", True) else None
             native = loaded.deliver(dispatcher, write, trailer=self._trailer.encode())
             self.native_in_use = self.native_in_use or native
@@ -223,6 +225,19 @@ class Session:
             self._exit_code = code
         self._ending = True
         self._waiter.wake()
+
+    def take_exit(self) -> int | None:
+        """The code of an `exit()` that is to end the session, which then goes on; None if there was none."""
+        self._over()
+        code, self._exit_code, self._ending = self._exit_code, None, False
+        for loaded in self._loaded:
+            loaded.books.resume()
+        return code
+
+    @property
+    def errors(self) -> int:
+        """How many `errorf` there were."""
+        return sum(dispatcher.errors for dispatcher in self._dispatchers)
 
     def _over(self) -> bool:
         if self._ending or self._signals.ended or self._deaf:

@@ -81,7 +81,7 @@ __attribute__((noinline)) long twice(long x) { total += x; return 2 * x; }
 __attribute__((noinline)) long thrice(long x) { total += x; return 3 * x; }
 int main(int argc, char **argv) {
     long calls = atol(argv[1]);
-    for (long i = 0; i < calls; i++) { syscall(SYS_getppid); twice(i); thrice(i); }
+    for (long i = 0; i < calls; i++) { syscall(SYS_getppid); getpgid(0); twice(i); thrice(i); }
     return argc > 2 ? atoi(argv[2]) : 0;
 }
 """
@@ -89,7 +89,7 @@ int main(int argc, char **argv) {
 
 @pytest.fixture(scope="session")
 def caller(compile_c: Callable[..., Path]) -> Path:
-    """A program that makes argv[1] calls each of getppid(2), twice() and thrice(), and exits with argv[2]."""
+    """Makes argv[1] calls each of getppid(2), getpgid(2), twice() and thrice(), and exits with argv[2]."""
     return compile_c(CALLER)
 
 

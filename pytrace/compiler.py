@@ -13,7 +13,7 @@ from pytrace.options import Options
 from pytrace.program import Program
 from pytrace.record import record, replace
 from pytrace.semantics import typed
-from pytrace.semantics.cdefs import CEnvironment
+from pytrace.semantics.cdefs import expand_defines, read_definitions
 from pytrace.semantics.check import check
 from pytrace.semantics.config import configure
 from pytrace.semantics.params import substitute
@@ -44,9 +44,24 @@ def analyse(
     kernel = kernel or Kernel.running()
     diagnostics = Diagnostics()
     script = parse(Source(name, text))
-    script = substitute(script, params, named or {}, diagnostics)
     config = configure(script.config, diagnostics, options=dict(options.config))
-    names = CEnvironment(kernel.btf)
+    if script.imports or config.unstable_import_statement != "error":
+        from pytrace.semantics.imports import resolve_imports
+
+        script = resolve_imports(script, diagnostics, statements=config.unstable_import_statement)
+    names = read_definitions(
+        script.c_definitions,
+        diagnostics,
+        kernel.btf,
+        include_files=options.includes,
+        include_directories=options.include_dirs,
+    )
+    script = substitute(script, params, named or {}, diagnostics, names)
+    if any(isinstance(i, ast.Macro) for i in script.items):
+        from pytrace.semantics.macros import expand_macros
+
+        script = expand_macros(script, diagnostics)
+    script = expand_defines(script, names)
     checked = check(script, kernel, options, config, names, diagnostics)
     unit = bpf.build(checked, script.source, kernel, options, config)
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))

@@ -31,6 +31,6 @@ def _lines() -> Iterator[str]:
     yield f"  kernel type information (BTF): {types}"
     yield ""
     yield "Kernel features"
-    for feature in kernel.features:
-        answer = "yes" if kernel.features.has(feature) else f"no: {kernel.features.why(feature)}"
-        yield f"  {feature}: {answer}"
+    for answer in kernel.features.table():
+        found = "yes" if answer.has else f"no ({answer.why})"
+        yield f"  {answer.name}: {found}; {answer.doc}, since {answer.since}"

@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from pytrace.arguments import UsageError
 from pytrace.commands import script
 from pytrace.commands.privileges import require
 from pytrace.commands.sink import BufferedSink, open_output
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments) -> int:
     """The exit status. Raises `ScriptError`, `CannotTrace`, `UsageError`, and what a `Session` raises."""
     name, text = script.read(arguments)
+    if arguments.no_features:
+        _do_without(arguments.no_features)
     if arguments.debug:
         from pytrace.commands.stages import show_stages
 
@@ -37,6 +40,16 @@ def run_command(arguments: Arguments) -> int:
         if not arguments.no_warnings:
             sys.stderr.writelines(f"{warning}\n" for warning in program.warnings)
         return _trace(arguments, program, child)
+
+
+def _do_without(names: list[str]) -> None:
+    from pytrace.kernel import Kernel
+
+    features = Kernel.running().features
+    for name in names:
+        if name not in features:
+            raise UsageError(f"option --no-feature: there is no '{name}', but {', '.join(features)}")
+    features.do_without(frozenset(names))
 
 
 def options(arguments: Arguments, cpid: int) -> Options:

@@ -7,11 +7,14 @@ that a kernel does not know yet may be sent as long as it is zero.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
 import platform
+import re
 import struct
+from functools import lru_cache
 from typing import Any
 
 # Only the C half of cffi: the Python half parses declarations with pycparser, which takes 50 ms to import.
@@ -103,7 +106,26 @@ def _check(result: int, what: str) -> int:
 def bpf(cmd: Cmd, attr: bytearray) -> int:
     """bpf(2). `attr` is a `union bpf_attr` of any length, into which the kernel writes what it returns."""
     result = int(_syscall(_SYS_BPF, cmd, address(attr), len(attr), 0, 0, 0))
+    if result < 0 and _ffi.errno == errno.EPERM and _lift_memlock():
+        result = int(_syscall(_SYS_BPF, cmd, address(attr), len(attr), 0, 0, 0))
     return _check(result, f"BPF_{cmd.name}") if result < 0 else result
+
+
+@lru_cache(maxsize=1)
+def _lift_memlock() -> bool:
+    """Whether there is a point in trying again: before 5.11, maps and programs count as locked memory, of which a
+    process may have 64 KiB. Tried once, and only where the kernel said no."""
+    before = _ffi.errno
+    version = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    lifted = False
+    if version and (int(version[1]), int(version[2])) < (5, 11):
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            lifted = True
+    _ffi.errno = before
+    return lifted
 
 
 def object_name(name: str) -> bytes:

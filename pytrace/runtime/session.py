@@ -311,8 +311,9 @@ class Session:
 
     def _retire(self, loaded: Loaded) -> None:
         """Detaches, runs `end`, and delivers everything that was sent."""
-        loaded.detach()
-        _settle()
+        if loaded.links:
+            loaded.detach()
+            _settle()
         self._drain_all(loaded)
         if not self._deaf:
             loaded.run("end")

@@ -92,6 +92,7 @@ class Session:
         self._on_event, self._native = on_event, native and on_event is None
         self.native_in_use = False
         self._show_maps = bool(config.get("print_maps_on_exit", True)) if show_maps is None else show_maps
+        self.symbols.demangle = bool(config.get("cpp_demangle", True))
         self._missing = str(config.get("missing_probes", "error"))
         self._announce, self._flush, self._output_fd = announce, flush, output_fd
         self._loaded: list[Loaded] = []
@@ -146,12 +147,12 @@ class Session:
             self._script_maps |= script_maps
             self._stacks |= stacks
             self.symbols.add_stacks(stacks)
-            self.symbols.watch(program)
+            self.symbols.watch(program, self._watched_pid)
             self._loaded.append(loaded)
             self._signals.take(loaded.signals)
             loaded.run("begin")
             self._drain(loaded)
-            if not loaded.books.exiting:
+            if not self._over():
                 loaded.attach(self._missed)
                 loaded.walk(lambda: self._drain(loaded))
         except BaseException:

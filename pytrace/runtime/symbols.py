@@ -25,6 +25,8 @@ class Symbols:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self.demangle = True
+        """Whether C++ symbols are shown as they are written in C++."""
         self._stacks: dict[int, KernelMap] = {}
         self.processes = Processes(kernel)
         self._user_symbols: dict[tuple[int, int], Symbol] = {}
@@ -38,12 +40,15 @@ class Symbols:
         for name, kernel_map in stacks.items():
             self._stacks[int(name.rpartition("_")[2])] = kernel_map
 
-    def watch(self, program: Program) -> None:
-        """If a Program has values that are user addresses, remembers from now on which process has mapped what."""
+    def watch(self, program: Program, pid: int = 0) -> None:
+        """If a Program has values that are user addresses, remembers from now on which process has mapped what, the
+        process `pid` first."""
         shown = [t for e in program.events for t in e.args]
         shown += [t for m in program.user_maps for t in (m.key, m.value) if t is not None]
         if any(_is_user_address(t) for t in shown):
             self.processes.watch()
+            if pid:
+                self.processes.see(pid)
 
     # --- code ------------------------------------------------------------------------------------
 
@@ -90,7 +95,12 @@ class Symbols:
         if found is None:
             return Symbol(address, module=mapping.path, file_offset=offset, build_id=elf.build_id)
         symbol, distance = found
-        return Symbol(address, symbol.name, distance, mapping.path, file_offset=offset, build_id=elf.build_id)
+        name = symbol.name
+        if self.demangle and name.startswith("_Z"):
+            from pytrace.kernel.demangle import demangle
+
+            name = demangle(name)
+        return Symbol(address, name, distance, mapping.path, file_offset=offset, build_id=elf.build_id)
 
     def stack(self, stack: StackValue) -> Sequence[Symbol]:
         kernel_map = self._stacks.get(stack.depth)

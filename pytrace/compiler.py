@@ -10,7 +10,7 @@ from pytrace.codegen.user import compile_user
 from pytrace.diagnostics import Diagnostics, Source
 from pytrace.kernel import Kernel
 from pytrace.options import Options
-from pytrace.program import Program
+from pytrace.program import MapSpec, Program, UserMap
 from pytrace.record import record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.cdefs import expand_defines, read_definitions
@@ -38,6 +38,7 @@ def analyse(
     named: Mapping[str, str | bool] | None = None,
     options: Options | None = None,
     kernel: Kernel | None = None,
+    maps: Sequence[tuple[UserMap, MapSpec]] = (),
 ) -> Stages:
     """All stages but the last. Raises `ScriptError` with every mistake that was found."""
     options = options or Options()
@@ -62,7 +63,7 @@ def analyse(
 
         script = expand_macros(script, diagnostics)
     script = expand_defines(script, names)
-    checked = check(script, kernel, options, config, names, diagnostics)
+    checked = check(script, kernel, options, config, names, diagnostics, maps)
     unit = bpf.build(checked, script.source, kernel, options, config)
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))
 
@@ -75,13 +76,15 @@ def compile_script(
     named: Mapping[str, str | bool] | None = None,
     options: Options | None = None,
     kernel: Kernel | None = None,
+    maps: Sequence[tuple[UserMap, MapSpec]] = (),
     native: bool = True,
 ) -> Program:
     """The Program of a script for a kernel (the running one by default), with native code of its user half if `native`.
+    `maps` are the maps, by name and layout, that the session it is for has already: they are used as they are.
 
     Raises `ScriptError` with every mistake that was found; its warnings are in the Program.
     """
-    stages = analyse(text, name=name, params=params, named=named, options=options, kernel=kernel)
+    stages = analyse(text, name=name, params=params, named=named, options=options, kernel=kernel, maps=maps)
     program = bpf.finish(stages.unit, name, text, stages.warnings)
     if native:
         program = replace(program, native=compile_user(program.events, program.timestamps))

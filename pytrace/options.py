@@ -20,6 +20,8 @@ class Options:
     probe_filter  a regular expression; probes whose names it does not match are left out  --probe-filter
     helper_errors report kernel helpers and probe reads that fail                          -k
     timestamps    every event carries the time it was raised at
+    live          other programs may come to share the script's maps: integers in new maps have room for 64 bits, and
+                  aggregations are updated atomically
     include_dirs  where `#include` and `import` look after the script's own directory      -I
     includes      C files included before the script's first line                          --include
     debug_dirs    where separate debug info is looked for                                  --debuginfo
@@ -34,6 +36,7 @@ class Options:
     probe_filter: str = ""
     helper_errors: bool = False
     timestamps: bool = False
+    live: bool = False
     include_dirs: tuple[str, ...] = ()
     includes: tuple[str, ...] = ()
     debug_dirs: tuple[str, ...] = ()

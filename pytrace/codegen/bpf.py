@@ -129,7 +129,7 @@ def build(script: typed.Script, source: Source, kernel: Kernel, options: Options
     no_prealloc = kernel.version >= (6, 1, 0)
     for symbol in script.maps:
         if not isinstance(symbol.value, t.Unknown):
-            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, no_prealloc)
+            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, no_prealloc, options.live)
     unit.plans = plan(script)
     for p in unit.plans:
         _emit(unit, p)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
-from pytrace.diagnostics import Diagnostics
+from pytrace.diagnostics import Diagnostics, Span
 from pytrace.probes import expand
 from pytrace.probes.base import Context, Point, ProbeError, Target
 from pytrace.probes.lowering import refine
@@ -25,6 +25,7 @@ from pytrace.syntax import ast
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
     from pytrace.options import Options
+    from pytrace.program import MapSpec, UserMap
     from pytrace.semantics.cdefs import CEnvironment
     from pytrace.semantics.config import Config
 
@@ -41,10 +42,12 @@ def check(
     config: Config,
     names: CEnvironment,
     diagnostics: Diagnostics,
+    maps: Iterable[tuple[UserMap, MapSpec]] = (),
 ) -> typed.Script:
-    """The typed script. Warnings are left in `diagnostics`; raises `ScriptError` when there are errors."""
+    """The typed script. `maps` are there already, in the session that the script is for: it may use them as they are.
+    Warnings are left in `diagnostics`; raises `ScriptError` when there are errors."""
     probes = _expand_all(script, kernel, options, config, diagnostics)
-    learnt = Learnt()
+    learnt = Learnt({user.name[1:]: _known(user, spec, script) for user, spec in maps})
     for _ in range(MAX_ROUNDS):
         learnt.changed = False
         found = Diagnostics()
@@ -57,6 +60,20 @@ def check(
     _check_maps(learnt, diagnostics)
     diagnostics.check()
     return result
+
+
+def _known(user: UserMap, spec: MapSpec, script: ast.Script) -> typed.MapSymbol:
+    """A map that the session has."""
+    return typed.MapSymbol(
+        user.name[1:],
+        Span(script.source, 0, 0),
+        user.key,
+        user.value,
+        keyed=user.key is not None,
+        kind=user.declared,
+        max_entries=spec.max_entries,
+        known=(user, spec),
+    )
 
 
 def _check_maps(learnt: Learnt, diagnostics: Diagnostics) -> None:
@@ -155,7 +172,9 @@ class _Round:
                 typed_probes.append(self._probe(probe, context, tuple(group), ordinal))
                 ordinal += 1
         return typed.Script(
-            tuple(typed_probes), tuple(self.learnt.maps.values()), tuple(symbol for _, symbol in subprograms)
+            tuple(typed_probes),
+            tuple(m for m in self.learnt.maps.values() if m.used),
+            tuple(symbol for _, symbol in subprograms),
         )
 
     def _checker(
@@ -190,12 +209,15 @@ class _Round:
             self.diagnostics.error(n.span, f"Invalid bpf map type: {n.kind}", nearest(n.kind, MAP_KINDS))
             return
         symbol = c.symbols.map(n.map)
-        symbol.kind = n.kind
+        size = symbol.max_entries
         if n.size is not None:
             size = c.constant(n.size, "the size of a map")
             if size is not None and not 0 < size < 1 << 32:
                 self.diagnostics.error(n.size.span, f"a map cannot have {size} entries")
-            symbol.max_entries = size
+        if symbol.known is not None and (symbol.kind, symbol.max_entries) != (n.kind, size):
+            self.diagnostics.error(n.span, f"@{symbol.name} is there already in this session, declared otherwise")
+            return
+        symbol.kind, symbol.max_entries = n.kind, size
 
     def _declare_subprogram(self, n: ast.Subprogram) -> tuple[ast.Subprogram, typed.SubprogramSymbol]:
         self.names.evaluate = None

@@ -15,6 +15,7 @@ from pytrace.diagnostics import Diagnostics, Span
 from pytrace.functions import REGISTRY
 from pytrace.semantics import members, typed
 from pytrace.semantics.casts import cast
+from pytrace.semantics.scopes import in_session
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.semantics.widen import convert, join, join_expr, literal_type, wrap
 from pytrace.syntax import ast
@@ -186,12 +187,12 @@ class ExpressionChecker:
             self.error(node.span, f"a value of type '{key.type}' cannot be a map key")
             return None
         old = symbol.key or t.UNKNOWN
-        joined = join_expr(old, key) if not isinstance(old, t.Unknown) else key.type
+        joined = self.symbols.settle(self, symbol, old, key)
         if joined is None:
             self.error(
                 node.span,
                 f"Argument mismatch for @{symbol.name}: trying to access with a key of type '{key.type}' "
-                f"when the map has keys of type '{old}'",
+                f"when the map has keys of type '{old}'{in_session(symbol)}",
             )
             return None
         symbol.key = joined

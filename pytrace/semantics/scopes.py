@@ -14,7 +14,7 @@ from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
 from pytrace.record import field, record
 from pytrace.semantics import typed
-from pytrace.semantics.widen import join_expr
+from pytrace.semantics.widen import fits, join_expr, roomy
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
@@ -141,20 +141,34 @@ class Symbols:
             return False
         return True
 
+    def settle(self, c: ExpressionChecker, symbol: typed.MapSymbol, old: t.Type, value: typed.Expr) -> t.Type | None:
+        """The type that a map's keys or values have with one more of them; None where there is none."""
+        joined = value.type if isinstance(old, t.Unknown) else join_expr(old, value)
+        if joined is None:
+            return None
+        if symbol.known is not None:
+            return old if fits(old, joined) else None
+        return roomy(joined) if c.options.live else joined
+
     def assign_map(self, c: ExpressionChecker, symbol: typed.MapSymbol, value: typed.Expr, span: Span) -> bool:
         """Widens a map's value for an assignment; False after a diagnostic."""
         if isinstance(value.type, t.Unknown):
             return False
         symbol.writers.add(c.ordinal)
-        joined = value.type if isinstance(symbol.value, t.Unknown) else join_expr(symbol.value, value)
+        joined = self.settle(c, symbol, symbol.value, value)
         if joined is None:
             c.error(
                 span,
                 f"Type mismatch for @{symbol.name}: trying to assign value of type '{value.type}' "
-                f"when map already has a type '{symbol.value}'",
+                f"when map already has a type '{symbol.value}'{in_session(symbol)}",
             )
             return False
         if joined != symbol.value:
             symbol.value = joined
             self.learnt.changed = True
         return True
+
+
+def in_session(symbol: typed.MapSymbol) -> str:
+    """The end of a complaint about the type of a map that was there before the script."""
+    return " in this session" if symbol.known is not None else ""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pytrace import types as t
 from pytrace.diagnostics import Span
 from pytrace.probes.base import Context, Load, Point
+from pytrace.program import MapSpec, UserMap
 from pytrace.record import field, record
 
 
@@ -29,7 +30,8 @@ class VarSymbol:
 @record(frozen=False, eq=False)
 class MapSymbol:
     """A map of the script while its types are inferred. `key` is None for a scalar map. `probes` are the ordinals
-    of the probes that write it: more than one means that updates must be atomic."""
+    of the probes that write it: more than one means that updates must be atomic. A map that a session has already is
+    `known`: its types are settled."""
 
     name: str
     span: Span
@@ -40,6 +42,7 @@ class MapSymbol:
     max_entries: int | None = None
     writers: set[int] = field(default_factory=set)
     used: bool = False
+    known: tuple[UserMap, MapSpec] | None = None
 
 
 @record(kw_only=True)

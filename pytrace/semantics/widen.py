@@ -91,6 +91,32 @@ def join_expr(a: t.Type, value: typed.Expr) -> t.Type | None:
     return join(a, value.type)
 
 
+def roomy(a: t.Type) -> t.Type:
+    """The type with 64 bits for each integer in it: what a map of a live session has, because nobody knows what will
+    be put into it later."""
+    match a:
+        case t.Int(bits, signed):
+            return t.Int(64, signed or bits < 64)
+        case t.Tuple(elements):
+            return t.Tuple(tuple(map(roomy, elements)))
+        case t.Record(fields):
+            return t.Record(tuple((name, roomy(f)) for name, f in fields))
+    return a
+
+
+def fits(a: t.Type, joined: t.Type) -> bool:
+    """Whether what `join` gave for `a` and another type can be kept as `a`: it is the same, or differs in the sign of
+    64-bit integers only."""
+    match a, joined:
+        case t.Int(64), t.Int(64):
+            return True
+        case t.Tuple(), t.Tuple() if len(a.elements) == len(joined.elements):
+            return all(map(fits, a.elements, joined.elements))
+        case t.Record(), t.Record():
+            return all(fits(x, y) for (_, x), (_, y) in zip(a.fields, joined.fields, strict=True))
+    return a == joined
+
+
 def convertible(value: typed.Expr, to: t.Type) -> bool:
     """Whether `convert` can do it without losing anything that the types promise."""
     return join_expr(to, value) == to

@@ -6,8 +6,10 @@ from pytrace.functions import (
     output,
     probe,
     process,
+    search,
     stacks,
     strings,
+    tables,
     time,
 )
 from pytrace.functions.base import REGISTRY, Function
@@ -16,4 +18,4 @@ AGGREGATIONS = aggregations.NAMES
 
 __all__ = ["AGGREGATIONS", "REGISTRY", "Function"]
 
-del aggregations, mapops, output, probe, process, stacks, strings, time
+del aggregations, mapops, output, probe, process, search, stacks, strings, tables, time

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pytrace.kernel import KernelError
-from pytrace.program import Iter, MapSpec, MapType, Program, ProgSpec, Signal, TestRun
+from pytrace.program import Iter, MapSpec, MapType, PerfEvent, Program, ProgSpec, Signal, TestRun, Watchpoint
 from pytrace.runtime.attach import AttachError, Link, Place, attach, detach, walk
 from pytrace.runtime.books import Books
+from pytrace.runtime.limits import make_room
 from pytrace.runtime.maps import KernelMap, Maps
 from pytrace.runtime.progs import LoadedProgram, load, load_btf
 from pytrace.runtime.ring import Ring
@@ -118,6 +119,9 @@ class Loaded:
 
     def attach(self, missed: Callable[[AttachError], None]) -> None:
         """Attaches everything, in order. What cannot be attached is given to `missed`, which may raise it."""
+        cpus = len(self.place.kernel.online_cpus)
+        specs = [spec for prog in self.programs for spec in prog.spec.attach]
+        make_room(sum(cpus if isinstance(spec, PerfEvent | Watchpoint) else 1 for spec in specs))
         for prog in self.programs:
             for spec in prog.spec.attach:
                 try:
@@ -129,13 +133,13 @@ class Loaded:
                     self.links.append(link)
                     self.attached += 1
 
-    def walk(self, between: Callable[[], object]) -> None:
-        """Runs every iterator to its end; `between` is called behind each. One that is pinned waits for its readers."""
+    def walk(self, written: Callable[[bytes], object]) -> None:
+        """Runs every iterator to its end; `written` gets what each wrote to the file that it was read from. One that is
+        pinned waits for its readers."""
         pinned = any(isinstance(s, Iter) and s.pin for p in self.program.progs for s in p.attach)
         for link in self.links:
             if link.iterator and not pinned:
-                walk(link)
-                between()
+                written(walk(link))
 
     def adopt(self) -> tuple[dict[str, ScriptMap], dict[str, KernelMap]]:
         """The script's maps, and the maps of stacks, which are the caller's to close from now on."""

@@ -154,7 +154,7 @@ class Session:
             self._drain(loaded)
             if not self._over():
                 loaded.attach(self._missed)
-                loaded.walk(lambda: self._drain(loaded))
+                loaded.walk(lambda text: self._walked(loaded, text))
         except BaseException:
             if loaded in self._loaded:
                 self._loaded.remove(loaded)
@@ -165,6 +165,12 @@ class Session:
 
     def _raw(self, text: memoryview) -> None:
         self.output.raw(bytes(text))
+
+    def _walked(self, loaded: Loaded, text: bytes) -> None:
+        self._drain(loaded)
+        if text:
+            with self._until_deaf():
+                self.output.raw(text)
 
     def remove(self, loaded: Loaded) -> None:
         """Detaches one Program, runs its `end` probes and delivers what it had sent. Its maps stay."""

@@ -363,4 +363,29 @@ def test_200_cycles_leave_nothing(bench: Bench, no_leaks: Callable[[str], int]) 
     assert no_leaks(name) == 0
 
 
-__all__ = ["Child", "ProgType", "Run", "Session", "counting", "os", "printf", "prog", "program", "sends", "sys"]
+def test_more_links_than_the_usual_limit_of_open_files() -> None:
+    process = in_process(
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "many = prog(sends(0), *[RawTracepoint('sys_enter')] * 400)\n"
+        "with Session(program(many), announce=False, show_maps=False) as session:\n"
+        "    print(session.loaded[0].attached)\n"
+    )
+    out, err = process.communicate(timeout=60)
+    assert out == b"400\n", err.decode()
+
+
+__all__ = [
+    "Child",
+    "ProgType",
+    "RawTracepoint",
+    "Run",
+    "Session",
+    "counting",
+    "os",
+    "printf",
+    "prog",
+    "program",
+    "sends",
+    "sys",
+]

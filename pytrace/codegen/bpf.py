@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.codegen import access, llvm
-from pytrace.codegen.helpers import Helper
+from pytrace.codegen.helpers import FEATURES, Helper
 from pytrace.codegen.layout import lay_out
 from pytrace.codegen.link import Object
 from pytrace.codegen.lower import Lower
 from pytrace.codegen.unit import BpfProgram, Unit
+from pytrace.diagnostics import Diagnostic, ScriptError
 from pytrace.probes.base import Point, SyscallGuard
 from pytrace.probes.lowering import merge
 from pytrace.program import KprobeMulti, Program, ProgSpec, UprobeMulti
@@ -133,7 +134,21 @@ def build(script: typed.Script, source: Source, kernel: Kernel, options: Options
     unit.plans = plan(script)
     for p in unit.plans:
         _emit(unit, p)
+    _check_features(unit)
     return unit
+
+
+def _check_features(unit: Unit) -> None:
+    """Raises `ScriptError` where a program calls a helper that this kernel lacks."""
+    features = unit.kernel.features
+    missing = []
+    for number, span in unit.module.helpers.items():
+        name = FEATURES.get(Helper(number))
+        if name is not None and not features.has(name):
+            text = f"this needs the kernel feature '{name}', which this kernel lacks: {features.why(name)}"
+            missing.append(Diagnostic(span, text, "pytrace --info shows what it has"))
+    if missing:
+        raise ScriptError(missing)
 
 
 def _emit(unit: Unit, p: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of the BPF helpers that are used (uapi/linux/bpf.h, `enum bpf_func_id`)."""
+"""The BPF helpers that are used (uapi/linux/bpf.h, `enum bpf_func_id`), and which of them a kernel may lack."""
 
 from __future__ import annotations
 
@@ -49,3 +49,27 @@ class Helper(enum.IntEnum):
     strncmp = 182
     map_lookup_percpu_elem = 195
     ktime_get_tai_ns = 208
+
+
+FEATURES = {
+    Helper.for_each_map_elem: "for_each_map_elem",
+    Helper.loop: "bpf_loop",
+    Helper.map_lookup_percpu_elem: "percpu_lookup",
+    Helper.get_current_task_btf: "get_current_task_btf",
+    Helper.get_attach_cookie: "attach_cookie",
+    Helper.get_func_ip: "get_func_ip",
+    Helper.ktime_get_boot_ns: "ktime_boot",
+    Helper.ktime_get_tai_ns: "ktime_tai",
+    Helper.jiffies64: "jiffies",
+    Helper.send_signal: "send_signal",
+    Helper.send_signal_thread: "send_signal_thread",
+    Helper.override_return: "override",
+    Helper.probe_write_user: "write_user",
+    Helper.d_path: "d_path",
+    Helper.get_socket_cookie: "socket_cookie",
+    Helper.strncmp: "strncmp",
+    Helper.task_pt_regs: "task_pt_regs",
+    Helper.get_ns_current_pid_tgid: "ns_pid",
+    Helper.get_current_cgroup_id: "cgroup_id",
+}
+"""The name in the feature table of every helper that is younger than Linux 5.10 or not in every kernel."""

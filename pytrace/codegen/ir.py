@@ -33,6 +33,8 @@ class Module:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.functions: list[Function] = []
+        self.helpers: dict[int, Span] = {}
+        """Every helper that is called, and where first."""
         self._externals: dict[str, None] = {}
         self._metadata: list[str] = []
         self._files: dict[str, int] = {}
@@ -121,12 +123,14 @@ class Function:
         self._location = 0
         self._locations: dict[tuple[str, int, int], int] = {}
         self.terminated = False
+        self.span: Span | None = None
         self.stack = 0  # bytes of objects that stay on the stack
 
     # --- places -------------------------------------------------------------------------------------
 
     def at(self, span: Span) -> None:
         """What follows belongs to this place of the script."""
+        self.span = span
         key = (span.source.name, span.line, span.column)
         if key not in self._locations:
             scope = self._scope
@@ -319,10 +323,16 @@ class Function:
 
     def helper(self, number: int, *args: str) -> str:
         """Calls a BPF helper with typed operands (`"i64 5"`, `"ptr %x"`); the result as a word."""
+        self._note(number)
         return self.op(f"call i64 inttoptr (i64 {number} to ptr)({', '.join(args)})")
 
     def helper_pointer(self, number: int, *args: str) -> str:
+        self._note(number)
         return self.op(f"call ptr inttoptr (i64 {number} to ptr)({', '.join(args)})")
+
+    def _note(self, number: int) -> None:
+        assert self.span is not None
+        self.module.helpers.setdefault(number, self.span)
 
     def call(self, name: str, *args: str) -> str:
         return self.op(f'call i64 @"{name}"({", ".join(args)})')

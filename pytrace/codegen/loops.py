@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
     from pytrace.diagnostics import Span
 
+PLAIN_LIMIT = 128
 MAX_LOOPS = 1 << 23
 """BPF_MAX_LOOPS: what one bpf_loop call may do; a longer loop is cut short and counted."""
 
@@ -86,6 +87,9 @@ def for_map(lo: Lower, s: typed.ForMap) -> None:
 
 def for_range(lo: Lower, s: typed.ForRange) -> None:
     f = lo.f
+    if isinstance(s.start, typed.Const) and isinstance(s.end, typed.Const) and _plain(lo, s.end.value - s.start.value):
+        _plain_loop(lo, s, s.start.value, s.end.value)
+        return
     start, end = lo.word(s.start), lo.word(s.end)
     slot = lo.program.new_slot()
     f.store(start, f.offset("%frame", slot))
@@ -97,6 +101,31 @@ def for_range(lo: Lower, s: typed.ForRange) -> None:
         inner.f.store(inner.f.add(inner.f.load(at), "%index"), inner.variable(s.variable))
 
     _loop(lo, count, s.span, begin, s.body, None)
+
+
+def _plain(lo: Lower, count: int) -> bool:
+    """Whether a loop of known length is a plain one, which the verifier follows round by round: only where the kernel
+    has no bpf_loop (before 5.17)."""
+    return count <= PLAIN_LIMIT and not lo.unit.kernel.features.has("bpf_loop")
+
+
+def _plain_loop(lo: Lower, s: typed.ForRange, start: int, end: int) -> None:
+    f = lo.f
+    index = f.alloca(8)
+    f.store(start, index)
+    head, body, following, stop = (f.label(n) for n in ("loop", "body", "continue", "break"))
+    f.place(head)
+    at = f.load(index)
+    f.branch(f.compare("slt", at, end), body, stop)
+    f.place(body)
+    f.store(at, lo.variable(s.variable))
+    lo.loop_labels.append((stop, following))
+    lo.statements(s.body.body)
+    lo.loop_labels.pop()
+    f.place(following)
+    f.store(f.add(f.load(index), 1), index)
+    f.jump(head)
+    f.place(stop)
 
 
 def while_(lo: Lower, s: typed.While) -> None:

@@ -75,7 +75,6 @@ def _explain(error: Exception, verbose: bool) -> int:
     if isinstance(error, ScriptError):
         sys.stderr.write(f"{error}\n")
         return 1
-    from pytrace.commands.privileges import CannotTrace
     from pytrace.kernel import KernelError
 
     match error:
@@ -84,8 +83,6 @@ def _explain(error: Exception, verbose: bool) -> int:
             if log and verbose:
                 sys.stderr.write(f"{log}\n")
             return _fail(message, hint or ("-d verifier shows the whole log" if log and not verbose else None))
-        case CannotTrace():
-            return _fail(str(error))
         case OSError(strerror=str(reason), filename=str(name)):
             return _fail(f"{name}: {reason}")
         case OSError(strerror=str(reason)):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pytrace.arguments import UsageError
 from pytrace.commands import script
-from pytrace.commands.privileges import require
 from pytrace.commands.sink import BufferedSink, open_output
+from pytrace.kernel.privileges import require
 from pytrace.options import Options
 from pytrace.program import Attach, Program, TestRun
 from pytrace.record import replace
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run_command(arguments: Arguments) -> int:
-    """The exit status. Raises `ScriptError`, `CannotTrace`, `UsageError`, and what a `Session` raises."""
+    """The exit status. Raises `ScriptError`, `PrivilegeError`, `UsageError`, and what a `Session` raises."""
     name, text = script.read(arguments)
     if arguments.no_features:
         _do_without(arguments.no_features)

@@ -93,10 +93,10 @@ class Session:
         self.native_in_use = False
         self._show_maps = bool(config.get("print_maps_on_exit", True)) if show_maps is None else show_maps
         self.symbols.demangle = bool(config.get("cpp_demangle", True))
-        self._missing = str(config.get("missing_probes", "error"))
         self._announce, self._flush, self._output_fd = announce, flush, output_fd
         self._loaded: list[Loaded] = []
-        self._dispatchers: list[Dispatcher] = []
+        self._dispatchers: dict[Loaded, Dispatcher] = {}
+        self._errors_before = 0
         self._script_maps: dict[str, ScriptMap] = {}
         self._stacks: dict[str, KernelMap] = {}
         self._exit_code: int | None = None
@@ -133,14 +133,19 @@ class Session:
 
     _lost_before = 0
 
-    def add(self, program: Program) -> Loaded:
+    def add(self, program: Program, on_event: OnEvent | None = None) -> Loaded:
         """Loads one more Program, runs its `begin` probes and attaches it. Its maps are those of the session where the
-        names are the same; if their types are not, `MapMismatch` is raised and nothing has changed."""
+        names are the same; if their types are not, `MapMismatch` is raised and nothing has changed. Its events are
+        seen by `on_event` instead of the session's."""
+        on_event = on_event or self._on_event
+        missing = str(dict(program.config).get("missing_probes", "error"))
+        known = dict(self._script_maps)
         loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, self._stacks)
         try:
-            dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, self._on_event)
-            self._dispatchers.append(dispatcher)
-            write = self._raw if self._native and not getattr(self.output, "needs_values", True) else None
+            dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, on_event)
+            self._dispatchers[loaded] = dispatcher
+            as_text = self._native and on_event is None and not getattr(self.output, "needs_values", True)
+            write = self._raw if as_text else None
             native = loaded.deliver(dispatcher, write, trailer=self._trailer.encode())
             self.native_in_use = self.native_in_use or native
             script_maps, stacks = loaded.adopt()
@@ -153,12 +158,15 @@ class Session:
             loaded.run("begin")
             self._drain(loaded)
             if not self._over():
-                loaded.attach(self._missed)
+                loaded.attach(lambda error: self._missed(error, missing))
                 loaded.walk(lambda text: self._walked(loaded, text))
         except BaseException:
             if loaded in self._loaded:
                 self._loaded.remove(loaded)
+            self._dispatchers.pop(loaded, None)
             loaded.close()
+            for name in self._script_maps.keys() - known.keys():
+                self._script_maps.pop(name).kernel_map.close()
             raise
         self._waiter.watch(loaded.ring.fd, loaded)
         return loaded
@@ -178,13 +186,14 @@ class Session:
         self._waiter.forget(loaded.ring.fd)
         self._tell_books(loaded)
         self._lost_before += loaded.books.lost
+        self._errors_before += self._dispatchers.pop(loaded).errors
         self._loaded.remove(loaded)
         loaded.close()
 
-    def _missed(self, error: AttachError) -> None:
-        if self._missing == "error":
+    def _missed(self, error: AttachError, missing: str) -> None:
+        if missing == "error":
             raise error
-        if self._missing == "warn":
+        if missing == "warn":
             self.output.message(f"WARNING: {error}")
 
     # --- its life ----------------------------------------------------------------------------------
@@ -244,7 +253,7 @@ class Session:
     @property
     def errors(self) -> int:
         """How many `errorf` there were."""
-        return sum(dispatcher.errors for dispatcher in self._dispatchers)
+        return sum(dispatcher.errors for dispatcher in self._dispatchers.values()) + self._errors_before
 
     def _over(self) -> bool:
         if self._ending or self._signals.ended or self._deaf:
@@ -255,10 +264,24 @@ class Session:
                 return True
         return False
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything may still happen by itself: something is attached, a command runs, a signal is awaited."""
+        return self.child is not None or any(loaded.waits for loaded in self._loaded)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What `exit()` was given, or None as long as it was not called."""
+        return self._exit_code
+
+    def wake(self) -> None:
+        """Ends a `poll` early, from any thread."""
+        self._waiter.wake()
+
     def run(self) -> int:
         """Delivers events until the session is to end, detaches, and shows what is left to show. Gives the code of
         `exit()`, else 0 (how the command ended is in `child.status`). A second Ctrl-C raises `KeyboardInterrupt`."""
-        waits = self.child is not None or any(loaded.waits for loaded in self._loaded)
+        waits = self.waits
         while waits and not self._over():
             self.poll()
         self.finish()

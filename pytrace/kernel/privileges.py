@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 
+from pytrace.kernel.errors import KernelError
+
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
 
 
-class CannotTrace(Exception):
+class PrivilegeError(KernelError):
     """This process or this kernel does not allow tracing; the message says what is missing and how to get it."""
 
 
 def require(status: str = "/proc/self/status", lockdown: str = "/sys/kernel/security/lockdown") -> None:
-    """Raises `CannotTrace` without CAP_SYS_ADMIN (or from Linux 5.8 on CAP_BPF and CAP_PERFMON), or under a lockdown
+    """Raises `PrivilegeError` without CAP_SYS_ADMIN (or from Linux 5.8 on CAP_BPF and CAP_PERFMON), or under a lockdown
     that forbids reading kernel memory."""
     capabilities = 0
     for line in _read(status).splitlines():
@@ -21,13 +23,13 @@ def require(status: str = "/proc/self/status", lockdown: str = "/sys/kernel/secu
     may = capabilities >> CAP_SYS_ADMIN & 1 or (capabilities >> CAP_BPF & 1 and capabilities >> CAP_PERFMON & 1)
     if not may:
         if os.geteuid() == 0:
-            raise CannotTrace(
+            raise PrivilegeError(
                 "this root lacks the capabilities CAP_BPF and CAP_PERFMON (a container?): "
                 "run it privileged, or with --cap-add BPF --cap-add PERFMON --cap-add SYS_ADMIN"
             )
-        raise CannotTrace("tracing needs root: run this with sudo")
+        raise PrivilegeError("tracing needs root: run this with sudo")
     if "[confidentiality]" in _read(lockdown):
-        raise CannotTrace(
+        raise PrivilegeError(
             "this kernel is locked down for confidentiality and does not let anybody trace it: "
             "boot with lockdown=integrity or without Secure Boot"
         )

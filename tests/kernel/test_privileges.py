@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytrace.commands.privileges import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, CannotTrace, require
+from pytrace.kernel.privileges import CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, PrivilegeError, require
 
 
 def status(directory: Path, *capabilities: int) -> str:
@@ -30,12 +30,12 @@ def test_either_set_of_capabilities_is_enough(tmp_path: Path, capabilities: tupl
 
 @pytest.mark.parametrize("capabilities", [(), (CAP_BPF,), (CAP_PERFMON,)])
 def test_too_few(tmp_path: Path, capabilities: tuple[int, ...]) -> None:
-    with pytest.raises(CannotTrace, match="sudo" if os.geteuid() else "CAP_BPF and CAP_PERFMON"):
+    with pytest.raises(PrivilegeError, match="sudo" if os.geteuid() else "CAP_BPF and CAP_PERFMON"):
         require(status(tmp_path, *capabilities), str(tmp_path / "absent"))
 
 
 def test_lockdown_that_hides_the_kernel(tmp_path: Path) -> None:
-    with pytest.raises(CannotTrace, match="confidentiality"):
+    with pytest.raises(PrivilegeError, match="confidentiality"):
         require(status(tmp_path, CAP_SYS_ADMIN), lockdown(tmp_path, "none integrity [confidentiality]\n"))
 
 

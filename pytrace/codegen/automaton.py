@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from pytrace.record import record
 
 MAX_STATES = 1024
 """A table has 512 bytes for each state."""
@@ -15,7 +16,7 @@ class TooLarge(Exception):
     """The automaton would have more than `MAX_STATES` states."""
 
 
-@dataclass(frozen=True)
+@record
 class Automaton:
     """States 0 … `final`-1 go on, those from `final` on end the run: `final` says no, `final`+1 says yes. The byte 0
     always leads to one of those. `table` has a u16 for each state and byte."""
@@ -82,7 +83,7 @@ def finder(needle: bytes) -> Automaton:
     return build(frozenset((0,)), step, lambda s: size in s, absorbing=True)
 
 
-@dataclass(frozen=True)
+@record
 class _Part:
     """One position of a glob: any of `bytes`; `star` means that it repeats."""
 

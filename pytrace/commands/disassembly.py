@@ -25,8 +25,8 @@ _ALU = {
 }
 _JUMP = {1: "==", 2: ">", 3: ">=", 4: "&", 5: "!=", 6: "s>", 7: "s>=", 10: "<", 11: "<=", 12: "s<", 13: "s<="}
 _SIZE = {0: "u32", 1: "u16", 2: "u8", 3: "u64"}
-_ATOMIC = {0x00: "+=", 0x40: "|=", 0x50: "&=", 0xA0: "^="}
-_IND, _MEMSX, _ATOMIC_MODE = 2, 4, 6
+_ATOMIC = {0x00: ("+=", "add"), 0x40: ("|=", "or"), 0x50: ("&=", "and"), 0xA0: ("^=", "xor")}
+_MEMSX, _ATOMIC_MODE = 4, 6
 
 Name = Callable[[int], str]
 
@@ -70,7 +70,7 @@ def _wide(reloc: object, pseudo: int, at: int, value: int) -> str:
 
 def _one(at: int, code: int, dst: str, src: str, offset: int, immediate: int, helper: Name) -> str:
     kind, high = code & 7, code >> 4
-    operand = src if code & 8 else str(immediate)
+    operand = src if code & 8 else hex(immediate & 0xFFFFFFFF) if kind in (JMP, JMP32) else str(immediate)
     match kind:
         case 4 | 7:  # ALU, ALU64
             return _arithmetic(kind, high, dst, src, operand, offset, immediate, bool(code & 8))
@@ -84,7 +84,7 @@ def _one(at: int, code: int, dst: str, src: str, offset: int, immediate: int, he
             return f"{dst} = *({signed} *){place}"
         case 2, _:
             return f"*({size} *){place} = {immediate}"
-        case 3, 6:
+        case 3, mode if mode == _ATOMIC_MODE:
             return _atomic(size, place, src, immediate)
         case 3, _:
             return f"*({size} *){place} = {src}"
@@ -131,7 +131,7 @@ def _atomic(size: str, place: str, src: str, immediate: int) -> str:
             return f"{src} = atomic_xchg(({size} *){place}, {src})"
         case 0xF1:
             return f"r0 = atomic_cmpxchg(({size} *){place}, r0, {src})"
-    operation = _ATOMIC.get(immediate & ~1, "?")
+    operation, name = _ATOMIC.get(immediate & ~1, ("?", "?"))
     if immediate & 1:
-        return f"{src} = atomic_fetch(({size} *){place} {operation} {src})"
+        return f"{src} = atomic_fetch_{name}(({size} *){place}, {src})"
     return f"lock *({size} *){place} {operation} {src}"

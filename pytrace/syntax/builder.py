@@ -162,7 +162,7 @@ class Builder:
 
     def block(self, children: Children, extent: Extent) -> _Statements:
         children = [c for c in children if not isinstance(c, Token)]
-        last_open = bool(children) and not isinstance(children[-1], _Ended | _Block)
+        last_open = bool(children) and not isinstance(children[-1], _Ended)
         body = tuple(c.statement if isinstance(c, _Ended) else c for c in children)
         return _Statements(body, last_open, self.span(extent))
 
@@ -202,6 +202,9 @@ class Builder:
     def _value_of(self, statement: ast.Stmt | _If | _Block) -> ast.Expr | None:
         if isinstance(statement, ast.ExprStmt):
             return statement.value
+        if isinstance(statement, _Block):
+            body, value = self._split(statement.statements)
+            return None if value is None else ast.BlockExpr(body, value, span=statement.statements.span)
         if isinstance(statement, _If) and statement.otherwise is not None:
             then = self._branch(statement.then)
             if isinstance(statement.otherwise, _If):

@@ -71,7 +71,7 @@ def build(grammar: str) -> str:
     words: dict[str, str] = {}
     operators: dict[str, str] = {}
     patterns: list[str] = []
-    for terminal in lark.terminals:
+    for terminal in sorted(lark.terminals, key=lambda t: t.name):
         literals = _literals(terminal.pattern)
         if literals is None:
             patterns.append(f"(?P<{terminal.name}>{terminal.pattern.to_regexp()})")
@@ -81,12 +81,13 @@ def build(grammar: str) -> str:
     longest_first = sorted(operators, key=lambda o: (-len(o), o))
     patterns.append("(?P<OPERATOR>" + "|".join(map(re.escape, longest_first)) + ")")
 
+    number = _numbered(automaton, Shift)
     rows: list[tuple[bytes, bytes]] = []
-    for state in range(len(automaton.states)):
+    for state in number:
         actions = {}
         for name, (kind, target) in automaton.states[state].items():
             if kind is Shift:
-                actions[symbol_ids[name]] = target + 1
+                actions[symbol_ids[name]] = number[target] + 1
             elif target in rule_ids:
                 actions[symbol_ids[name]] = -(rule_ids[target] + 1)
         symbols = sorted(actions)
@@ -106,14 +107,31 @@ def build(grammar: str) -> str:
     out.append(f"FINGERPRINT = {fingerprint(grammar)!r}\n")
     out.append(f"TERMINALS = {tuple(terminals)!r}\n")
     out.append(f"NONTERMINALS = {tuple(map(str, nonterminals))!r}\n")
-    out.append(f"STARTS = { ({start: automaton.start_states[start] for start in STARTS})!r}\n")
-    out.append(f"ENDS = { ({start: automaton.end_states[start] for start in STARTS})!r}\n")
+    out.append(f"STARTS = { ({start: number[automaton.start_states[start]] for start in STARTS})!r}\n")
+    out.append(f"ENDS = { ({start: number[automaton.end_states[start]] for start in STARTS})!r}\n")
     out.append(f"WORDS = {dict(sorted(words.items()))!r}\n")
     out.append(f"OPERATORS = {dict(sorted(operators.items()))!r}\n")
     out.append(f"PATTERN = {'|'.join(patterns)!r}\n")
     out.append("RULES = (\n" + "".join(f"    {r!r},\n" for r in written_rules) + ")\n")
     out.append("ROWS = (\n" + "".join(f"    {r!r},\n" for r in rows) + ")\n")
     return "".join(out)
+
+
+def _numbered(automaton: Any, shift: Any) -> dict[int, int]:
+    """The states in the order in which a walk from the start symbols meets them: lark numbers them by chance."""
+    number: dict[int, int] = {}
+    waiting = [automaton.start_states[start] for start in STARTS]
+    while waiting:
+        state = waiting.pop(0)
+        if state not in number:
+            number[state] = len(number)
+            actions = automaton.states[state]
+            waiting.extend(target for _, (kind, target) in sorted(actions.items(), key=_name) if kind is shift)
+    return number
+
+
+def _name(action: tuple[str, Any]) -> str:
+    return action[0]
 
 
 def _passes(rule: Any) -> bool:

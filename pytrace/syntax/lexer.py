@@ -22,6 +22,14 @@ MAX_ERRORS = 20
 """So many mistakes are reported for one script; then parsing ends."""
 
 
+MAX_DEPTH = 200
+"""How deep delimiters, expressions, statements and chains of operators may nest."""
+
+
+class TooDeep(Exception):
+    """Ends the parsing of a text that nests deeper than `MAX_DEPTH`. Does not leave this package."""
+
+
 class TooManyErrors(Exception):
     """Ends the parsing of a text that is no script at all. Does not leave this package."""
 
@@ -53,17 +61,18 @@ _ITEM_WORDS = (
     ("IMPORT", Pattern(r"import(?=[\s\"])")),
 )
 _TAGGED = r"(?:struct|union|enum)\s+[A-Za-z_]\w*"
-_SUFFIXES = r"(?:\s*\*|\s*\[\s*\w*\s*\])*"
-_SURE_CAST = Pattern(rf"\(\s*(?:typeof\s*\(|{_TAGGED}|[A-Za-z_]\w*\s*(?:\[\s*\w*\s*\]\s*)*\*+{_SUFFIXES}\s*\))")
+_SUFFIXES = r"(?:\s*+\*|\s*+\[\s*+\w*+\s*+\])*+"
+_SURE_CAST = Pattern(rf"\(\s*(?:typeof\s*\(|{_TAGGED}|[A-Za-z_]\w*\s*(?:\[\s*+\w*+\s*+\]\s*+)*+\*++{_SUFFIXES}\s*\))")
 _LIKELY_CAST = Pattern(rf"\(\s*([A-Za-z_]\w*){_SUFFIXES}\s*\)")
 _SIZED_CAST = Pattern(r"\(\s*([A-Za-z_]\w*)\s*\[[^\[\]]*\]\s*\)")
 _OPERAND = Pattern(r'[\w"$@(!~*]|--|\+\+|-|&(?!&)')
-_POINTER_ARGUMENT = Pattern(r"\s*\*[\s*]*[,)]")
-_SCRIPT_GOES_ON = Pattern(
-    r"\Z|#|(?:macro|fn|struct|union|enum|import)\s|let\s+@|config\s*=\s*\{"
-    r"|[A-Za-z*?][\w*?.-]*:[^\s:]|[A-Za-z_]\w*=[A-Za-z]\w*:|(?:begin|end)\s*[{<,/]",
-    ignore_case=True,
+_POINTER_ARGUMENT = Pattern(r"\s*+\*[\s*]*+[,)]")
+_ITEM_START = (
+    r"#|(?:macro|fn|struct|union|enum|typedef|import)\s|let\s+@|config\s*=\s*\{"
+    r"|[A-Za-z*?][\w*?.-]*+:[^\s:]|[A-Za-z_]\w*+=[A-Za-z]\w*:|(?:begin|end)\s*[{<,/]"
 )
+_ITEM = Pattern(_ITEM_START, ignore_case=True)
+_SCRIPT_GOES_ON = Pattern(r"\Z|" + _ITEM_START, ignore_case=True)
 _CHARACTER = Pattern(r"'[^'\n]{0,4}'")
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _LITERALS = ("IDENT", "VARIABLE", "POSITIONAL", "MAP", "NUMBER", "STRING")
@@ -317,6 +326,8 @@ class Lexer:
         return Token(self._ids[name], start, start + length, self.text[start : start + length])
 
     def _open(self, name: str) -> Token:
+        if len(self.opened) >= MAX_DEPTH:
+            raise TooDeep
         self.opened.append((self.position, self.text[self.position]))
         return self._token(name, 1)
 
@@ -339,3 +350,9 @@ class Lexer:
 @cache
 def _tokens(pattern: str) -> Pattern:
     return Pattern(pattern)
+
+
+def looks_like_script(text: str) -> bool:
+    """Whether a text begins like a script (a probe, a definition) and not like a statement."""
+    start = _SPACE.match(text)
+    return start is not None and start.end() < len(text) and _ITEM.match(text, start.end()) is not None

@@ -11,16 +11,9 @@ from typing import Any
 from pytrace.diagnostics import Diagnostics, Source, Span
 from pytrace.syntax import messages, table
 from pytrace.syntax.builder import Builder
-from pytrace.syntax.lexer import MAX_ERRORS, Lexer, Token, TooManyErrors
+from pytrace.syntax.lexer import MAX_DEPTH, MAX_ERRORS, Lexer, Token, TooDeep, TooManyErrors
 
-MAX_DEPTH = 200
-"""How deep expressions, statements and chains of operators may nest."""
-
-_MAX_STACK = 20 * MAX_DEPTH
-
-
-class _TooDeep(Exception):
-    pass
+_MAX_STACK = 20 * MAX_DEPTH  # what is on the stack is not yet a tree, but would become one
 
 
 class Parser:
@@ -38,12 +31,15 @@ class Parser:
         self.before: Token | None = None
         """The last token that the parser took."""
         self._dropped = False
+        self._recovered_at = -1
+        self._gave_up = False
         ids = self.table.ids
         self._item_goto = ids["probe"]
         self._list_gotos = {ids["probe"], ids["block_statement"]}
         self._angle_open = ids["ANGLE_OPEN"]
         self._semicolon = ids["SEMICOLON"]
         self._right_brace = ids["RBRACE"]
+        self._angle_close = ids["ANGLE_CLOSE"]
         self._closing = {ids["RBRACE"], ids["ANGLE_CLOSE"]}
 
     def parse(self) -> Any:
@@ -53,9 +49,12 @@ class Parser:
             result = self._run()
         except TooManyErrors:
             pass
-        except _TooDeep:
-            at = self.lexer.previous or Token(0, 0, 0, "")
-            self._report(at, f"nested too deeply: more than {MAX_DEPTH} levels", "split it into several statements")
+        except TooDeep:
+            at = self.lexer.position
+            span = Span(self.source, at, min(at + 1, len(self.source.text)))
+            self.diagnostics.error(
+                span, f"nested too deeply: more than {MAX_DEPTH} levels", "split it into several parts"
+            )
         self.diagnostics.check()
         return result
 
@@ -79,9 +78,11 @@ class Parser:
         while True:
             action = row.get(token.kind)
             if action is None:
+                action = self._only_reduction(row)
+            if action is None:
                 token = self._recover(token)
                 row = rows(states[-1])
-                if token.kind not in row and token.kind == 0:
+                if self._gave_up:
                     return None
                 continue
             if action > 0:
@@ -91,7 +92,7 @@ class Parser:
                 depths.append(0)
                 opened.append(len(lexer.opened))
                 if len(states) > _MAX_STACK:
-                    raise _TooDeep
+                    raise TooDeep
                 self.before = token
                 row = rows(action - 1)
                 token = lexer.next(row)
@@ -120,7 +121,7 @@ class Parser:
             if kind == "build":
                 depth += 1
                 if depth > MAX_DEPTH:
-                    raise _TooDeep
+                    raise TooDeep
                 value = getattr(builder, name)(children, extent)
             elif kind == "single":
                 value = children[0] if len(children) == 1 else getattr(builder, name)(children, extent)
@@ -133,6 +134,13 @@ class Parser:
             row = rows(state)
             if state == end and token.kind == 0:
                 return value
+
+    def _only_reduction(self, row: dict[int, int]) -> int | None:
+        """What a state does that is at the end of a rule and can do nothing else. An unexpected token is reported
+        after it, where what it ends is one thing."""
+        terminals = len(self.table.terminals)
+        actions = {action for kind, action in row.items() if kind < terminals}
+        return actions.pop() if len(actions) == 1 and min(actions) < 0 else None
 
     # --- mistakes ---------------------------------------------------------------------------------
 
@@ -168,7 +176,7 @@ class Parser:
 
     def _recover(self, token: Token) -> Token:
         """Reports `token`, unwinds to the innermost list of statements or items, skips to where the next one begins
-        and returns the token there. Returns the end of the text if nothing is left to parse."""
+        and returns the token there. Gives up if that is the end of the text."""
         if not self._follows_from_another(token):
             self.unfinished = token.kind == 0 and not self.diagnostics.errors
             self._report(*messages.explain(self, token))
@@ -183,15 +191,22 @@ class Parser:
 
         lexer = self.lexer
         opened = lexer.opened
+        meant = self._mistaken_closer(token)
+        if meant is not None and len(opened) == level:
+            opened.pop()
+            return Token(meant, token.start, token.end, token.text)
         lexer.quiet = True
-        first = True
+        # What was no way on before must not be tried again.
+        first = token.start > self._recovered_at
+        self._recovered_at = token.start
+        if not first and token.kind != 0:
+            token = lexer.next({})
         while token.kind != 0:
-            inside = any(character in "{<" for _, character in opened[level:])
             if len(opened) < level or (first and token.kind in row and token.kind == self._right_brace):
                 break
             first = False
             ends = token.kind == self._semicolon or token.kind in self._closing
-            if ends and not inside:
+            if ends and not any(character in "{<" for _, character in opened[level:]):
                 self._dropped = len(opened) > level
                 del opened[level:]
                 lexer.quiet = False
@@ -199,7 +214,17 @@ class Parser:
             angle = top and not any(character == "/" for _, character in opened)
             token = lexer.next({self._angle_open: 1} if angle else {})
         lexer.quiet = False
+        self._gave_up = token.kind == 0
         return token
+
+    def _mistaken_closer(self, token: Token) -> int | None:
+        """The delimiter that `token` was meant to be, if it is the `}` of a `<` or the `>` of a `{`."""
+        innermost = self.lexer.opened[-1][1] if self.lexer.opened else ""
+        if token.text == "}" and innermost == "<":
+            return self._angle_close
+        if token.text == ">" and innermost == "{" and self.before is not None and self.before.text in (";", "{", "}"):
+            return self._right_brace
+        return None
 
     def _follows_from_another(self, token: Token) -> bool:
         """Whether a report would repeat an earlier one: stray characters stood just before `token`, or its opening

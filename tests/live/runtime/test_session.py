@@ -19,6 +19,7 @@ from pytrace.program import (
     EventSpec,
     MapSpec,
     MapType,
+    PerfEvent,
     PerfTracepoint,
     Program,
     ProgSpec,
@@ -160,7 +161,6 @@ def in_process(body: str, **options: object) -> subprocess.Popen[bytes]:
 
 
 TICKING = """
-from pytrace.program import PerfEvent
 timer = prog(sends(0), PerfEvent(1, 0, freq=100, one_cpu=True), type=ProgType.PERF_EVENT, name=NAME)
 last = prog(sends(0, 1), Run("end"))
 """
@@ -367,7 +367,8 @@ def test_more_links_than_the_usual_limit_of_open_files() -> None:
     process = in_process(
         "import resource\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
-        "many = prog(sends(0), *[RawTracepoint('sys_enter')] * 400)\n"
+        "never = PerfEvent(1, 9, period=1 << 60, one_cpu=True)\n"
+        "many = prog(sends(0), *[never] * 400, type=ProgType.PERF_EVENT)\n"
         "with Session(program(many), announce=False, show_maps=False) as session:\n"
         "    print(session.loaded[0].attached)\n"
     )
@@ -377,8 +378,8 @@ def test_more_links_than_the_usual_limit_of_open_files() -> None:
 
 __all__ = [
     "Child",
+    "PerfEvent",
     "ProgType",
-    "RawTracepoint",
     "Run",
     "Session",
     "counting",

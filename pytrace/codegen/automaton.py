@@ -96,7 +96,8 @@ def _class(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
     i = at + 1
     negated = pattern[i : i + 1] in (b"!", b"^")
     i += negated
-    first, members = i, set()
+    first = i
+    members: set[int] = set()
     while i < len(pattern) and (pattern[i] != ord("]") or i == first):
         low = high = pattern[i]
         if pattern[i + 1 : i + 2] == b"-" and i + 2 < len(pattern) and pattern[i + 2] != ord("]"):

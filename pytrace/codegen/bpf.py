@@ -7,6 +7,7 @@ body that asks for its probe's name gets one program for each point, or an index
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -127,11 +128,13 @@ def _needs_frame(body: Body) -> bool:
 def build(script: typed.Script, source: Source, kernel: Kernel, options: Options, config: Config) -> Unit:
     """Emits every program's IR into a new unit, which then has everything but machine code."""
     unit = Unit(source, kernel, options, config)
-    no_prealloc = kernel.version >= (6, 1, 0)
+    unit.plans = plan(script)
+    bodies = Counter(body.probe.ordinal for p in unit.plans for body in p.bodies)
     for symbol in script.maps:
         if not isinstance(symbol.value, t.Unknown):
-            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, no_prealloc, options.live)
-    unit.plans = plan(script)
+            shared = options.live or sum(bodies[writer] for writer in symbol.writers) > 1
+            no_prealloc = kernel.features.has("hash_on_demand") if symbol.key is not None else False
+            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, no_prealloc, shared)
     for p in unit.plans:
         _emit(unit, p)
     _check_features(unit)

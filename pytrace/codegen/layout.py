@@ -37,14 +37,12 @@ _DECLARED = {
 }
 
 
-def lay_out(symbol: typed.MapSymbol, cpus: int, max_keys: int, no_prealloc: bool, live: bool = False) -> MapLayout:
+def lay_out(symbol: typed.MapSymbol, cpus: int, max_keys: int, no_prealloc: bool, shared: bool) -> MapLayout:
     """Chooses the storage of a map whose types are final. `no_prealloc`: the kernel's on-demand allocation is safe in
-    any context (6.1+); `live`: other programs may come to write it. A map that the session has
-    stays as it is."""
+    any context (6.1+); `shared`: more than one program may write it. A map that the session has stays as it is."""
     if symbol.known is not None:
         return MapLayout(*symbol.known, shared=True)
     name = "@" + symbol.name
-    shared = live or len(symbol.writers) > 1
     aggregation = isinstance(symbol.value, t.Aggregation)
     if symbol.key is None and not symbol.kind:
         if aggregation:

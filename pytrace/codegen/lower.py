@@ -358,7 +358,7 @@ class Lower:
                 lower = REGISTRY[e.name].lower
                 assert lower is not None
                 writer: Writer = lower(self, e)
-                if exact and isinstance(kind, t.String | t.Buffer):
+                if exact and isinstance(kind, t.String | t.Buffer) and not REGISTRY[e.name].fills:
                     return lambda to: self._zero_then(writer, to, kind.size)
                 return writer
             case typed.Convert():

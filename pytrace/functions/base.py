@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 @record
 class Function:
-    """`bare` functions may be written without parentheses. `unsafe` ones need `--unsafe`.
+    """`bare` functions may be written without parentheses. `unsafe` ones need `--unsafe`. `fills` says of a string
+    function that it determines every byte of its value, so that a map key need not be zeroed first.
 
     `lower` returns an operand for a word type, a writer (a callable that stores the value at a pointer) for anything
     larger, and None for void. It is None itself where `check` never leaves a call behind.
@@ -39,6 +40,7 @@ class Function:
     group: str = ""
     bare: bool = False
     unsafe: bool = False
+    fills: bool = False
 
 
 REGISTRY: dict[str, Function] = {}
@@ -53,12 +55,13 @@ def function(
     lower: Lowering | None = None,
     bare: bool = False,
     unsafe: bool = False,
+    fills: bool = False,
 ) -> Callable[[Check], Check]:
     """Registers the decorated `check` under the name that `signature` begins with."""
 
     def register(check: Check) -> Check:
         name = signature.split("(")[0].split()[-1]
-        REGISTRY[name] = Function(name, signature, doc, example, check, lower, group, bare, unsafe)
+        REGISTRY[name] = Function(name, signature, doc, example, check, lower, group, bare, unsafe, fills)
         return check
 
     return register

@@ -34,6 +34,7 @@ def _name(c: ExpressionChecker, n: ast.Call, names: list[str]) -> typed.Expr:
     "tracepoint:sched:sched* { @[probe] = count(); }",
     group=GROUP,
     bare=True,
+    fills=True,
     lower=probename.lower_name,
 )
 def probe(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
@@ -46,6 +47,7 @@ def probe(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     "begin { print(probetype); }",
     group=GROUP,
     bare=True,
+    fills=True,
     lower=probename.lower_name,
 )
 def probetype(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
@@ -59,6 +61,7 @@ def probetype(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     "kprobe:vfs_* { @[func] = count(); }",
     group=GROUP,
     bare=True,
+    fills=True,
     lower=probename.lower_name,
 )
 def func(c: ExpressionChecker, n: ast.Call) -> typed.Expr:

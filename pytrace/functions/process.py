@@ -108,6 +108,7 @@ def _lower_comm(lo: Lower, e: typed.Call) -> Writer:
     "tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }",
     group=GROUP,
     bare=True,
+    fills=True,
     lower=_lower_comm,
 )
 def comm(c: ExpressionChecker, n: ast.Call) -> typed.Expr:

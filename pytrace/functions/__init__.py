@@ -1,8 +1,13 @@
 """The language's builtins and functions: one registry entry each, by theme. See `base`."""
 
 from pytrace.functions import (
+    addresses,
     aggregations,
+    bytes,
+    cgroups,
+    control,
     mapops,
+    meta,
     output,
     probe,
     process,
@@ -18,4 +23,5 @@ AGGREGATIONS = aggregations.NAMES
 
 __all__ = ["AGGREGATIONS", "REGISTRY", "Function"]
 
-del aggregations, mapops, output, probe, process, search, stacks, strings, tables, time
+del addresses, aggregations, bytes, cgroups, control, mapops, meta, output, probe, process, search, stacks, strings
+del tables, time

@@ -91,7 +91,9 @@ def lhist(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if not c.arity(n, 4):
         return c.error(n.span)
     sample = _sample(c, n)
-    low, high, step = (c.constant(a, f"lhist() {name}") for a, name in zip(n.args[1:], ("min", "max", "step"), strict=True))
+    low, high, step = (
+        c.constant(a, f"lhist() {name}") for a, name in zip(n.args[1:], ("min", "max", "step"), strict=True)
+    )
     if sample is None or low is None or high is None or step is None:
         return c.error(n.span)
     if step < 1:
@@ -123,9 +125,13 @@ def tseries(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if interval < 1:
         return c.error(n.args[1].span, f"tseries() interval_ns must be >= 1 ({interval} provided)")
     if not 1 <= number < MAX_TSERIES:
-        return c.error(n.args[2].span, f"tseries() num_intervals must be between 1 and {MAX_TSERIES} ({number} provided)")
+        return c.error(
+            n.args[2].span, f"tseries() num_intervals must be between 1 and {MAX_TSERIES} ({number} provided)"
+        )
     if merge not in ("", "avg", "max", "min", "sum"):
-        return c.error(n.args[3].span, "tseries() expects one of the following aggregation functions: avg, max, min, sum")
+        return c.error(
+            n.args[3].span, "tseries() expects one of the following aggregation functions: avg, max, min, sum"
+        )
     if c.config.unstable_tseries == "error":
         return c.error(n.span, "tseries is not enabled", "enable it: config = { unstable_tseries=enable }")
     kind = t.TSeries(interval, number, merge, sample[1])  # type: ignore[arg-type]  # checked above

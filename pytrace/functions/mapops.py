@@ -55,12 +55,24 @@ def _lower_whole(lo: Lower, e: typed.Call) -> None:
     lo.send(e.name, (), e.span, map="@" + e.args[0].map.name)
 
 
-@function("clear(map m)", "Removes all elements of a map. Done in user space, in order.", "clear(@);", group=GROUP, lower=_lower_whole)
+@function(
+    "clear(map m)",
+    "Removes all elements of a map. Done in user space, in order.",
+    "clear(@);",
+    group=GROUP,
+    lower=_lower_whole,
+)
 def clear(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _whole(c, n)
 
 
-@function("zero(map m)", "Sets all values of a map to zero. Done in user space, in order.", "zero(@);", group=GROUP, lower=_lower_whole)
+@function(
+    "zero(map m)",
+    "Sets all values of a map to zero. Done in user space, in order.",
+    "zero(@);",
+    group=GROUP,
+    lower=_lower_whole,
+)
 def zero(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _whole(c, n)
 
@@ -98,7 +110,9 @@ def delete(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if len(n.args) == 1 and isinstance(n.args[0], ast.Map):
         symbol = c.symbols.map(n.args[0])
         if symbol.keyed:
-            return c.error(n.span, f"call to delete() expects a map without explicit keys (scalar map), @{symbol.name} has keys")
+            return c.error(
+                n.span, f"call to delete() expects a map without explicit keys (scalar map), @{symbol.name} has keys"
+            )
         symbol.writers.add(c.ordinal)
         return c.call(n, t.BOOL, _reference(symbol, n))
     found = _keyed(c, n)
@@ -210,7 +224,7 @@ def len_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if isinstance(n.args[0], ast.Map):
         symbol = c.symbols.map(n.args[0])
         if symbol.keyed is False and isinstance(symbol.value, t.Aggregation):
-            return c.error(n.span, f"call to len() expects a map with explicit keys (non-scalar map)")
+            return c.error(n.span, "call to len() expects a map with explicit keys (non-scalar map)")
         if symbol.keyed is not False:
             return c.call(n, t.INT64, _reference(symbol, n))
         if not isinstance(symbol.value, t.Stack):

@@ -15,6 +15,7 @@ from pytrace.syntax import ast
 
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
+    from pytrace.diagnostics import Span
     from pytrace.semantics.expressions import ExpressionChecker
 
 GROUP = "Output"
@@ -151,7 +152,7 @@ def print_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
             key = c.map_key(symbol, first.key, first.span)
             return c.error(n.span) if key is None else c.call(n, t.VOID, key, data=("print_entry", "@" + symbol.name))
     if len(n.args) > 1:
-        return c.error(n.span, "Non-map print() only takes 1 argument, %d found" % len(n.args))
+        return c.error(n.span, f"Non-map print() only takes 1 argument, {len(n.args)} found")
     value = c.materialize(c.expr(first))
     if isinstance(value.type, t.Void | t.Aggregation):
         return c.error(n.span, f"print() cannot show a value of type '{value.type}'")
@@ -226,18 +227,24 @@ def join(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return c.call(n, t.VOID, value, data=(members.space_of(c, kind), separator))
 
 
-def _lower_exit(lo: Lower, e: typed.Call) -> None:
-    """The code also goes into the counters map, so that no full ring can keep a script from ending."""
+def leave(lo: Lower, code: typed.Expr, span: Span) -> None:
+    """Ends the script and this run of the probe. The code also goes into the counters map, so that no full ring can
+    keep a script from ending."""
     from pytrace.codegen import loops
 
     f = lo.f
-    code = e.args[0]
     number = lo.word(code)
     header = lo.unit.value("counters")
     f.store(number, f.offset(header, EXIT_CODE), 32)
     f.store(1, f.offset(header, EXIT_FLAG), 32)
-    lo.send("exit", (typed.Const(int(number), type=t.INT64, span=e.span) if number.lstrip("-").isdigit() else code,), e.span)
-    loops.return_(lo, typed.Return(None, span=e.span))
+    lo.send(
+        "exit", (typed.Const(int(number), type=t.INT64, span=span) if number.lstrip("-").isdigit() else code,), span
+    )
+    loops.return_(lo, typed.Return(None, span=span))
+
+
+def _lower_exit(lo: Lower, e: typed.Call) -> None:
+    leave(lo, e.args[0], e.span)
 
 
 @function(
@@ -254,5 +261,3 @@ def exit_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if n.args:
         code = c.integer(n.args[0], "an exit code")  # type: ignore[arg-type]  # types are reported
     return c.call(n, t.VOID, convert(code, t.INT64) if not isinstance(code.type, t.Unknown) else code)
-
-

@@ -47,7 +47,9 @@ def _lower_str(lo: Lower, e: typed.Call) -> Writer:
                 lo.count("helper_error", helper.name, e.span)
         if may_cut:  # the helper ends with a NUL, come what may: put back the byte that it covered
             with f.when(f.compare("eq", result, capacity), "full"):
-                access.read(lo, f.offset(to, capacity - 1), 1, f.add(address, capacity - 1), "user" if user else "kernel")
+                access.read(
+                    lo, f.offset(to, capacity - 1), 1, f.add(address, capacity - 1), "user" if user else "kernel"
+                )
 
     return write
 

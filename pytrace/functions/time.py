@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
@@ -26,7 +26,7 @@ def _lower_nsecs(lo: Lower, e: typed.Call) -> str:
 
 @function(
     "nsecs([monotonic | boot | tai | sw_tai]) -> uint64",
-    "Nanoseconds of a clock: time since boot, including (boot, the default) or not including (monotonic) sleep, or TAI.",
+    "Nanoseconds of a clock: time since boot with (boot, the default) or without (monotonic) time asleep, or TAI.",
     "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; }",
     group=GROUP,
     bare=True,
@@ -110,5 +110,5 @@ def strftime(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     value = c.integer(n.args[1], "nanoseconds")  # type: ignore[arg-type]  # a type is reported as not a value
     if text is None or isinstance(value.type, t.Unknown):
         return c.error(n.span)
-    clock = value.data if isinstance(value, typed.Call) and value.name == "nsecs" else "boot"
+    clock: Any = value.data if isinstance(value, typed.Call) and value.name == "nsecs" else "boot"
     return c.call(n, t.Timestamp(text, clock), convert(value, t.UINT64))

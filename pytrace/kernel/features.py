@@ -78,6 +78,15 @@ class Features:
             return f"{error.filename or 'the kernel'}: {code}"
         return ""
 
+    def allows(self, function: str, type: int, expected: int = 0, target: str = "") -> bool:
+        """Whether programs of a type (and expected attach type, attached to `target`) may call a kernel function."""
+        from pytrace.kernel.trials import allows
+
+        key = f"{function} {type} {expected} {target}"
+        if key not in self._why:
+            self._why[key] = "" if allows(self._kernel, function, type, expected, target) else "not allowed"
+        return not self._why[key]
+
     def do_without(self, names: frozenset[str]) -> None:
         """From now on these are not there. Raises `KeyError` for a name that is none."""
         for name in names:

@@ -296,6 +296,19 @@ def _kfunc(*names: str) -> Trial:
     return trial
 
 
+def allows(kernel: Kernel, name: str, type: int, expected: int = 0, target: str = "") -> bool:
+    """Whether programs of a type may call a function of the kernel. It is called without arguments: a kernel that
+    allows it complains about those. `target` is what a tracing program attaches to."""
+    try:
+        call = _insn(0x85, src=2, imm=_btf_id(kernel, _FUNC, name))
+        id = (kernel.btf.id(_FUNC, target) or kernel.btf.id(_TYPEDEF, target) or 0) if target else 0
+        with _program(type, call + _EXIT, expected=expected, btf_id=id):
+            return True
+    except Missing as missing:
+        text = str(missing)
+        return "the verifier says" in text and "not allowed" not in text and "is not supported" not in text
+
+
 def _stats(kernel: Kernel) -> None:
     os.close(bpf.enable_stats())
 

@@ -73,6 +73,10 @@ def _to_array(c: ExpressionChecker, n: ast.Cast, value: typed.Expr, to: t.Array)
     kind = t.Array(to.element, count)
     if isinstance(source, t.Pointer):
         return members.memory(c, value, kind, members.space_of(c, source), n.span)
+    if isinstance(value, typed.Const) and value.literal and kind.size in (1, 2, 4, 8):  # a literal is as wide as asked
+        bits = kind.size * 8
+        wide = t.Int(bits, False)  # type: ignore[arg-type]  # one of the four
+        return typed.Reinterpret(typed.Const(wrap(value.value, wide), type=wide, span=n.span), type=kind, span=n.span)
     if size == 0 or kind.size != size:
         return c.error(n.span, f'Cannot cast from "{source}" to "{kind}": the sizes differ')
     if isinstance(value, typed.Const):

@@ -258,6 +258,7 @@ class ExpressionChecker:
         return typed.Binary(op, convert(left, kind), convert(right, kind), type=kind, span=span)
 
     def _comparison(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
+        left, right = spelt_beside(left, right), spelt_beside(right, left)
         a, b = left.type, right.type
         if t.is_word(a) and t.is_word(b):
             if isinstance(left, typed.Const) and isinstance(right, typed.Const):
@@ -370,17 +371,21 @@ class ExpressionChecker:
         return typed.Const(kind.size, literal=True, type=t.UINT64, span=n.span)
 
     def _Offsetof(self, n: ast.Offsetof) -> typed.Expr:
-        kind, offset = self.names.type_of(n.of), 0
-        for name in n.path:
+        return self.offsetof(n.of, n.path, n.span)
+
+    def offsetof(self, of: ast.Expr | ast.TypeExpr, path: Iterable[str], span: Span) -> typed.Expr:
+        """How many bytes into a type the member stands that a path of names leads to."""
+        kind, offset = self.names.type_of(of), 0
+        for name in path:
             if kind is None:
-                return self.error(n.span)
+                return self.error(span)
             kind = members.complete(self, kind)
             found = kind.field(name) if isinstance(kind, t.Struct) else None
             if found is None:
                 known = kind.field_names() if isinstance(kind, t.Struct) else ()
-                return self.error(n.span, f"'{kind}' has no member named '{name}'", nearest(name, known))
+                return self.error(span, f"'{kind}' has no field named '{name}'", nearest(name, known))
             kind, offset = found.type, offset + found.offset
-        return typed.Const(offset, literal=True, type=t.UINT64, span=n.span)
+        return typed.Const(offset, literal=True, type=t.UINT64, span=span)
 
     def _Typeinfo(self, n: ast.Typeinfo) -> typed.Expr:
         if self.config.unstable_typeinfo == "error":
@@ -464,6 +469,15 @@ class ExpressionChecker:
         hint = f"usage: {entry.signature}" if entry else None
         self.error(n.span, f"{n.name}() requires {wants} {plural} ({len(n.args)} provided)", hint)
         return False
+
+
+def spelt_beside(value: typed.Expr, other: typed.Expr) -> typed.Expr:
+    """A number that prints as a name is that name where it meets a string."""
+    if isinstance(value.type, t.Named) and isinstance(other.type, t.String):
+        from pytrace.functions.tables import spelt
+
+        return spelt(value)
+    return value
 
 
 def convertible_argument(value: typed.Expr, to: t.Type) -> bool:

@@ -287,10 +287,10 @@ class Lower:
         self.f.copy(pointer, temporary, size)
         return self.f.load(temporary, bits, signed)
 
-    def _increment(self, e: typed.Increment) -> str:
+    def _increment(self, e: typed.Increment, used: bool = True) -> str:
         f = self.f
         if isinstance(e.target, typed.MapGet):
-            return maps.increment(self, e)
+            return maps.increment(self, e, used)
         place = self.variable(e.target.symbol)
         old = f.load(place)
         bits, signed = signedness(e.type)
@@ -503,6 +503,8 @@ class Lower:
                 lower(self, e)
             case typed.Const() | typed.Str() | typed.Var():
                 pass
+            case typed.Increment():
+                self._increment(e, used=False)
             case typed.Ternary() if not t.is_word(e.type):
                 self._fork(e, self.effect)
             case typed.TupleExpr():

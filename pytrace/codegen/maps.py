@@ -213,8 +213,9 @@ def _element_or(lo: Lower, m: MapLayout, key: typed.Expr | None) -> tuple[str, s
     return place, end
 
 
-def increment(lo: Lower, e: typed.Increment) -> str:
-    """`@x++` and its kin: an atomic add, so that no CPU's step gets lost."""
+def increment(lo: Lower, e: typed.Increment, used: bool) -> str:
+    """`@x++` and its kin: an atomic add, so that no CPU's step gets lost. Only with an ordering does LLVM emit the
+    instruction that gives the old value; `used` says whether that is wanted."""
     from pytrace.codegen.lower import signedness
 
     f = lo.f
@@ -225,7 +226,8 @@ def increment(lo: Lower, e: typed.Increment) -> str:
     place, end = _element_or(lo, m, e.target.key)
     bits, signed = signedness(e.type)
     if bits == 64:
-        old = f.op(f"atomicrmw add ptr {place}, i64 {e.step} monotonic, align 8")
+        ordering = "seq_cst" if used else "monotonic"
+        old = f.op(f"atomicrmw add ptr {place}, i64 {e.step} {ordering}, align 8")
     else:
         old = f.load(place, bits, signed)
         f.store(f.add(old, e.step), place, bits)

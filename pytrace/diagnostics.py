@@ -71,6 +71,21 @@ class Span:
     def column(self) -> int:
         return self.source.position(self.start)[1]
 
+    @property
+    def place(self) -> str:
+        """``file:line:c1-c2``, without anything that a terminal would obey. Of several lines only the first counts."""
+        line, column = self.source.position(self.start)
+        last = column + self.width - 1
+        where = f"{column}-{last}" if last > column else f"{column}"
+        name = "".join(c if c.isprintable() else "?" for c in self.source.name)
+        return f"{name}:{line}:{where}"
+
+    @property
+    def width(self) -> int:
+        """Characters on the first line, at least one."""
+        line, column = self.source.position(self.start)
+        return max(1, min(self.end, self.start + len(self.source.line(line)) - column + 1) - self.start)
+
 
 Severity = Literal["error", "warning"]
 
@@ -101,18 +116,12 @@ class Diagnostic:
         return "\n".join(lines)
 
     def _place(self, span: Span, message: str) -> list[str]:
-        source = span.source
-        line, column = source.position(span.start)
-        shown = source.line(line)
-        width = max(1, min(span.end, span.start + len(shown) - column + 1) - span.start)
-        last = column + width - 1
-        where = f"{column}-{last}" if last > column else f"{column}"
-        clean = "".join(c if c.isprintable() else " " for c in shown)
-        name = "".join(c if c.isprintable() else "?" for c in source.name)
+        line, column = span.source.position(span.start)
+        clean = "".join(c if c.isprintable() else " " for c in span.source.line(line))
         return [
-            f"{name}:{line}:{where}: {self.severity.upper()}: {message}",
+            f"{span.place}: {self.severity.upper()}: {message}",
             clean,
-            " " * (column - 1) + "~" * width,
+            " " * (column - 1) + "~" * span.width,
         ]
 
 

@@ -36,6 +36,7 @@ class Module:
         self.helpers: dict[int, Span] = {}
         """Every helper that is called, and where first."""
         self._externals: dict[str, None] = {}
+        self._declared: dict[str, str] = {}
         self._metadata: list[str] = []
         self._files: dict[str, int] = {}
         name = self.file(source)
@@ -62,6 +63,10 @@ class Module:
         """A symbol that stands for a map (`map.x`: its fd) or its first value (`val.x`)."""
         self._externals[name] = None
         return f'@"{name}"'
+
+    def declare(self, name: str, signature: str) -> None:
+        """A function of the kernel, which the loader resolves against BTF."""
+        self._declared[name] = signature
 
     def function(self, name: str, params: tuple[str, ...], *, main: bool, span: Span) -> Function:
         """A function; its parameters are words, but for those whose names say that they are pointers. A `main` one is
@@ -99,6 +104,7 @@ class Module:
     def text(self) -> str:
         out = ['target triple = "bpf"']
         out += [f'@"{n}" = external global i8' for n in self._externals]
+        out += ["declare " + signature.replace("@", f'@"{name}"') for name, signature in self._declared.items()]
         out += [f.text() for f in self.functions]
         dwarf = self.metadata('!{i32 7, !"Dwarf Version", i32 5}')
         debug = self.metadata('!{i32 2, !"Debug Info Version", i32 3}')
@@ -333,6 +339,16 @@ class Function:
     def _note(self, number: int) -> None:
         assert self.span is not None
         self.module.helpers.setdefault(number, self.span)
+
+    def kernel_function(self, name: str, returns: str, *args: str) -> str:
+        """Calls a kernel function (kfunc) with typed operands; `returns` is `ptr`, `i64` or `void`."""
+        types = ", ".join(a.split()[0] for a in args)
+        self.module.declare(name, f"{returns} @({types})")
+        call = f'call {returns} @"{name}"({", ".join(args)})'
+        if returns == "void":
+            self.emit(call)
+            return ""
+        return self.op(call)
 
     def call(self, name: str, *args: str) -> str:
         return self.op(f'call i64 @"{name}"({", ".join(args)})')

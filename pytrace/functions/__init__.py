@@ -15,6 +15,7 @@ from pytrace.functions import (
     stacks,
     strings,
     tables,
+    tasks,
     time,
 )
 from pytrace.functions.base import REGISTRY, Function
@@ -24,4 +25,4 @@ AGGREGATIONS = aggregations.NAMES
 __all__ = ["AGGREGATIONS", "REGISTRY", "Function"]
 
 del addresses, aggregations, bytes, cgroups, control, mapops, meta, output, probe, process, search, stacks, strings
-del tables, time
+del tables, tasks, time

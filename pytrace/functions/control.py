@@ -32,7 +32,7 @@ def _lower_assert(lo: Lower, e: typed.Call) -> None:
 
     f = lo.f
     with f.when(f.op(f"xor i1 {lo.condition(e.args[0])}, true"), "refuted"):
-        lo.send("errorf", (), e.span, format=e.data)
+        lo.send("errorf", (), e.span, format=e.data, text=e.span.place)
         leave(lo, typed.Const(1, type=t.INT64, span=e.span), e.span)
 
 

@@ -66,7 +66,8 @@ def _mismatch(kind: t.Type, conversion: Conversion) -> str | None:
 
 
 def _lower_formatted(lo: Lower, e: typed.Call) -> None:
-    lo.send(e.name, e.args, e.span, format=e.data)
+    place = e.span.place if e.name in ("errorf", "warnf") else ""
+    lo.send(e.name, e.args, e.span, format=e.data, text=place)
 
 
 @function(

@@ -1,4 +1,4 @@
-"""Who is running: process, user, CPU, cgroup."""
+"""Where and for whom something runs: user, CPU, cgroup, the command of -c. `tasks` has who it is."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
-from pytrace.semantics import members, typed
+from pytrace.functions.probe import SPECIAL
+from pytrace.probes.regs import register
+from pytrace.semantics import typed
 from pytrace.semantics.widen import convert
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
     from pytrace.semantics.expressions import ExpressionChecker
     from pytrace.syntax import ast
 
 GROUP = "Process"
-COMM = t.String(16)
 
 
 def _high(lo: Lower, helper: Helper) -> str:
@@ -25,41 +26,6 @@ def _high(lo: Lower, helper: Helper) -> str:
 
 def _low(lo: Lower, helper: Helper) -> str:
     return lo.f.binary("and", lo.f.helper(helper), 0xFFFFFFFF)
-
-
-def _task(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    """The task that a call names by its argument, or the current one."""
-    task = t.Pointer(t.Struct("struct", "task_struct", 0, None), "kernel")
-    if n.args:
-        value = c.expr(n.args[0])
-        if not isinstance(value.type, t.Pointer | t.Unknown):
-            return c.error(n.args[0].span, f"{n.name}() wants a struct task_struct *, found '{value.type}'")
-        return convert(value, task)
-    return typed.Call("curtask", (), type=task, span=n.span)
-
-
-@function(
-    "pid() -> uint32",
-    "Process id (the kernel's tgid), as the initial namespace sees it.",
-    "tracepoint:syscalls:sys_enter_openat { @[pid] = count(); }",
-    group=GROUP,
-    bare=True,
-    lower=lambda lo, e: _high(lo, Helper.get_current_pid_tgid),
-)
-def pid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT32) if c.arity(n, 0, 1) else c.error(n.span)
-
-
-@function(
-    "tid() -> uint32",
-    "Thread id (the kernel's pid), as the initial namespace sees it.",
-    "tracepoint:sched:sched_switch { @[tid] = count(); }",
-    group=GROUP,
-    bare=True,
-    lower=lambda lo, e: _low(lo, Helper.get_current_pid_tgid),
-)
-def tid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT32) if c.arity(n, 0, 1) else c.error(n.span)
 
 
 @function(
@@ -96,54 +62,6 @@ def gid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 )
 def username(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return c.call(n, t.Username()) if c.arity(n, 0) else c.error(n.span)
-
-
-def _lower_comm(lo: Lower, e: typed.Call) -> Writer:
-    return lambda to: lo.f.helper(Helper.get_current_comm, f"ptr {to}", "i32 16")
-
-
-@function(
-    "comm() -> string[16]",
-    "Name of the current thread (the kernel's comm).",
-    "tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }",
-    group=GROUP,
-    bare=True,
-    fills=True,
-    lower=_lower_comm,
-)
-def comm(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    if not c.arity(n, 0, 1):
-        return c.error(n.span)
-    if n.args:
-        return members.member(c, _task(c, n), "comm", n.span)
-    return c.call(n, COMM)
-
-
-@function(
-    "curtask() -> struct task_struct *",
-    "The kernel's task_struct of the current thread.",
-    "tracepoint:sched:sched_switch { @[curtask.prio] = count(); }",
-    group=GROUP,
-    bare=True,
-    lower=lambda lo, e: lo.f.helper(Helper.get_current_task),
-)
-def curtask(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    task = t.Pointer(t.Struct("struct", "task_struct", 0, None), "kernel")
-    return c.call(n, task) if c.arity(n, 0) else c.error(n.span)
-
-
-@function(
-    "ppid([struct task_struct *task]) -> uint32",
-    "Process id of the parent of the current (or the given) task.",
-    "tracepoint:syscalls:sys_enter_execve { @[ppid] = count(); }",
-    group=GROUP,
-    bare=True,
-)
-def ppid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    if not c.arity(n, 0, 1):
-        return c.error(n.span)
-    parent = members.member(c, _task(c, n), "real_parent", n.span)
-    return convert(members.member(c, parent, "tgid", n.span), t.UINT32)
 
 
 @function(
@@ -233,3 +151,31 @@ def has_cpid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if not c.arity(n, 0):
         return c.error(n.span)
     return typed.Const(int(bool(c.options.cpid)), type=t.BOOL, span=n.span)
+
+
+def _mode_bits(machine: str) -> tuple[str, int, int]:
+    """The register that says what mode the CPU was in, a mask, and what is left of it in user mode."""
+    return ("cs", 3, 3) if machine == "x86_64" else ("pstate", 15, 0)
+
+
+@function(
+    "usermode() -> uint8",
+    "1 if the probe interrupted user code, 0 if kernel code.",
+    "profile:hz:99 { @[usermode] = count(); }",
+    group=GROUP,
+    bare=True,
+)
+def usermode(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+    """Programs without registers of interrupted code run in the kernel; `begin` and its kin count as user code, as they
+    do in bpftrace, which runs them from a uprobe."""
+    if not c.arity(n, 0):
+        return c.error(n.span)
+    kind = t.Int(8, False)
+    if c.context is None or not c.context.regs:
+        special = bool(c.points) and c.points[0].name.split(":")[0] in SPECIAL
+        return typed.Const(int(special), type=kind, span=n.span)
+    name, mask, user = _mode_bits(c.kernel.machine)
+    value: typed.Expr = typed.ContextLoad(register(name, c.kernel.machine), type=t.UINT64, span=n.span)
+    value = typed.Binary("&", value, typed.Const(mask, type=t.UINT64, span=n.span), type=t.UINT64, span=n.span)
+    wanted = typed.Const(user, type=t.UINT64, span=n.span)
+    return convert(typed.Binary("==", value, wanted, type=t.BOOL, span=n.span), kind)

@@ -23,7 +23,8 @@ MAX_ERRORS = 20
 
 
 MAX_DEPTH = 200
-"""How deep delimiters, expressions, statements and chains of operators may nest."""
+"""How deep expressions, statements and chains of operators may nest; delimiters twice as deep, as the printer adds
+parentheses."""
 
 
 class TooDeep(Exception):
@@ -317,8 +318,6 @@ class Lexer:
         if self.quiet:
             return
         self.diagnostics.error(Span(self.source, start, min(end, len(self.text))), message, hint)
-        if len(self.diagnostics.errors) >= MAX_ERRORS:
-            raise TooManyErrors
 
     def _token(self, name: str, length: int) -> Token:
         start = self.position
@@ -326,7 +325,7 @@ class Lexer:
         return Token(self._ids[name], start, start + length, self.text[start : start + length])
 
     def _open(self, name: str) -> Token:
-        if len(self.opened) >= MAX_DEPTH:
+        if len(self.opened) >= 2 * MAX_DEPTH:
             raise TooDeep
         self.opened.append((self.position, self.text[self.position]))
         return self._token(name, 1)

@@ -15,6 +15,18 @@ from pytrace.syntax.lexer import MAX_DEPTH, MAX_ERRORS, Lexer, Token, TooDeep, T
 
 _MAX_STACK = 20 * MAX_DEPTH  # what is on the stack is not yet a tree, but would become one
 
+_FLAT = ("parenthesised", "expression_statement", "ended")
+"""Reductions that add nothing to the tree, or nothing that its parent does not count."""
+
+
+class _Limited(Diagnostics):
+    """Ends the parsing at `MAX_ERRORS`."""
+
+    def error(self, span: Span, message: str, hint: str | None = None) -> None:
+        super().error(span, message, hint)
+        if len(self.errors) >= MAX_ERRORS:
+            raise TooManyErrors
+
 
 class Parser:
     """Parses one `source`, from one of the grammar's start symbols. Use once."""
@@ -22,7 +34,7 @@ class Parser:
     def __init__(self, source: Source, start: str) -> None:
         self.start = start
         self.source = source
-        self.diagnostics = Diagnostics()
+        self.diagnostics = _Limited()
         self.table = table.load()
         self.lexer = Lexer(source, self.table, self.diagnostics, top_level=start == "script")
         self.builder = Builder(source, self.diagnostics, self.lexer)
@@ -119,7 +131,7 @@ class Parser:
                 children = _kept(keep, nones, children)
             value: Any = children
             if kind == "build":
-                depth += 1
+                depth += name not in _FLAT
                 if depth > MAX_DEPTH:
                     raise TooDeep
                 value = getattr(builder, name)(children, extent)
@@ -171,8 +183,6 @@ class Parser:
 
     def _report(self, token: Token, message: str, hint: str | None) -> None:
         self.diagnostics.error(Span(self.source, token.start, token.end), message, hint)
-        if len(self.diagnostics.errors) >= MAX_ERRORS:
-            raise TooManyErrors
 
     def _recover(self, token: Token) -> Token:
         """Reports `token`, unwinds to the innermost list of statements or items, skips to where the next one begins

@@ -162,3 +162,12 @@ def test_long_scripts_are_not_deep() -> None:
     assert outcome("begin { f(); } " * 2000) == "parsed"
     assert outcome("begin { f(" + "1, " * 5000 + "1); }") == "parsed"
     assert outcome("kprobe:f, " * 5000 + "kprobe:g { }") == "parsed"
+
+
+@pytest.mark.parametrize(
+    "unit", ["1.5; ", "09; ", r'"\q"; ', "f()++; ", "$x = {}; ", "1 = 2; ", "$a[1, 2]; ", "$0; ", "@x[] ;"]
+)
+def test_many_mistakes_of_one_kind(unit: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        parse(Source("-e", "begin { " + unit * 5000 + "}"))
+    assert len(caught.value.diagnostics) == MAX_ERRORS

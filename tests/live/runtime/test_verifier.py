@@ -40,8 +40,8 @@ def refused(asm: Asm) -> VerifierError:
 def test_the_line_that_matters_and_where_it_came_from() -> None:
     error = refused(Asm().mov(2, 0).load(0, 2, 0).exit())
     assert error.location == ("script.pt", 3, 8)
-    assert error.complaint == "R2 invalid mem access 'scalar'"
-    assert str(error) == "script.pt:3:8: the kernel refuses main: R2 invalid mem access 'scalar'"
+    assert error.complaint.startswith("R2 invalid mem access ")  # 'inv' before 5.18, then 'scalar'
+    assert str(error) == f"script.pt:3:8: the kernel refuses main: {error.complaint}"
     assert LINE in error.log
     assert "processed" in error.log
 
@@ -55,7 +55,7 @@ def test_without_lines_there_is_no_place() -> None:
     with pytest.raises(VerifierError) as caught:
         Bench().session(program(prog(Asm().mov(2, 0).load(0, 2, 0).exit(), Run("begin")))).__enter__()
     assert caught.value.location is None
-    assert str(caught.value) == "the kernel refuses test: R2 invalid mem access 'scalar'"
+    assert str(caught.value).startswith("the kernel refuses test: R2 invalid mem access ")
 
 
 def test_btf_that_is_none() -> None:

@@ -58,12 +58,13 @@ def analyse(
         include_directories=options.include_dirs,
     )
     script = substitute(script, params, named or {}, diagnostics, names)
-    if any(isinstance(i, ast.Macro) for i in script.items):
+    macros = frozenset(i.name for i in script.items if isinstance(i, ast.Macro))
+    if macros:
         from pytrace.semantics.macros import expand_macros
 
         script = expand_macros(script, diagnostics)
     script = expand_defines(script, names)
-    checked = check(script, kernel, options, config, names, diagnostics, maps)
+    checked = check(script, kernel, options, config, names, diagnostics, maps, macros)
     unit = bpf.build(checked, script.source, kernel, options, config)
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))
 

@@ -43,15 +43,20 @@ def check(
     names: CEnvironment,
     diagnostics: Diagnostics,
     maps: Iterable[tuple[UserMap, MapSpec]] = (),
+    macros: frozenset[str] = frozenset(),
 ) -> typed.Script:
     """The typed script. `maps` are there already, in the session that the script is for: it may use them as they are.
+    `macros` are the names of those that have been expanded: a call that is left was reported.
     Warnings are left in `diagnostics`; raises `ScriptError` when there are errors."""
+    if not script.probes:
+        nowhere = Span(script.source, 0, len(script.source.text.rstrip()))
+        diagnostics.error(nowhere, "there is no probe in this script", "for example: interval:s:1 { time(); }")
     probes = _expand_all(script, kernel, options, config, diagnostics)
     learnt = Learnt({user.name[1:]: _known(user, spec, script) for user, spec in maps})
     for _ in range(MAX_ROUNDS):
         learnt.changed = False
         found = Diagnostics()
-        round_ = _Round(kernel, options, config, names, found, learnt)
+        round_ = _Round(kernel, options, config, TypeResolver(names, found, config.max_strlen, macros), found, learnt)
         result = round_.script(script, probes)
         if not learnt.changed:
             break
@@ -77,9 +82,12 @@ def _known(user: UserMap, spec: MapSpec, script: ast.Script) -> typed.MapSymbol:
 
 
 def _check_maps(learnt: Learnt, diagnostics: Diagnostics) -> None:
-    for symbol in learnt.maps.values():
-        if isinstance(symbol.value, t.Unknown) and symbol.used and not diagnostics.errors:
-            diagnostics.error(symbol.span, f"Undefined map: @{symbol.name}", "nothing is ever assigned to it")
+    if diagnostics.errors:
+        return
+    unknown = [s for s in learnt.maps.values() if isinstance(s.value, t.Unknown) and s.used]
+    # Maps that nothing is assigned to are the cause; those assigned from them are not worth a message of their own.
+    for symbol in [s for s in unknown if not s.writers] or unknown:
+        diagnostics.error(symbol.span, f"Undefined map: @{symbol.name}", "nothing is ever assigned to it")
 
 
 def _expand_all(
@@ -145,14 +153,14 @@ class _Round:
         kernel: Kernel,
         options: Options,
         config: Config,
-        names: CEnvironment,
+        names: TypeResolver,
         diagnostics: Diagnostics,
         learnt: Learnt,
     ) -> None:
         self.kernel = kernel
         self.options = options
         self.config = config
-        self.names = TypeResolver(names, diagnostics, config.max_strlen)
+        self.names = names
         self.diagnostics = diagnostics
         self.learnt = learnt
 

@@ -103,6 +103,8 @@ class ExpressionChecker:
         return None
 
     def string_literal(self, node: ast.Expr | ast.TypeExpr, what: str) -> str | None:
+        if isinstance(node, ast.String):  # of any length: it stays in user space
+            return node.value
         value = self.expr(node)
         if isinstance(value, typed.Str):
             return value.value.decode("utf-8", "surrogateescape")
@@ -123,6 +125,12 @@ class ExpressionChecker:
 
     def _String(self, n: ast.String) -> typed.Expr:
         value = n.value.encode("utf-8", "surrogateescape")
+        if len(value) >= self.config.max_strlen:
+            return self.error(
+                n.span,
+                f"the string has {len(value)} bytes, and its end; max_strlen is {self.config.max_strlen}",
+                "raise it: config = { max_strlen = N }",
+            )
         return typed.Str(value, type=t.String(len(value) + 1), span=n.span)
 
     def _Boolean(self, n: ast.Boolean) -> typed.Expr:
@@ -227,6 +235,9 @@ class ExpressionChecker:
             if value < -(1 << 63):
                 return self.error(n.span, f"'{n.span.text}' does not fit in 64 bits")
             return typed.Const(value, literal=True, type=literal_type(value), span=n.span)
+        if isinstance(operand.type, t.Int) and not operand.type.signed:  # as wide as it is, and without a sign
+            wrapped = typed.Unary(op, convert(operand, t.UINT64), type=t.UINT64, span=n.span)
+            return convert(typed.Convert(wrapped, type=operand.type, span=n.span), t.UINT64)
         return typed.Unary(op, convert(operand, t.INT64), type=t.INT64, span=n.span)
 
     def _Binary(self, n: ast.Binary) -> typed.Expr:
@@ -248,6 +259,8 @@ class ExpressionChecker:
         if not (t.is_integral(a) and t.is_integral(b)):
             return self.error(span, f"operator '{op}' cannot be used on expressions of types '{a}', '{b}'")
         if isinstance(left, typed.Const) and isinstance(right, typed.Const):
+            if op in ("/", "%") and right.value == 0:
+                return self.error(span, "division by zero")
             folded = fold(op, left, right)
             if folded is not None:
                 return typed.Const(folded, literal=True, type=literal_type(folded), span=span)
@@ -431,6 +444,8 @@ class ExpressionChecker:
             return self._subprogram_call(subprogram, n)
         entry = REGISTRY.get(name) or REGISTRY.get(numbered(name))
         if entry is None:
+            if name in self.names.macros:
+                return self.error(n.span)  # it does not fit the macro, which was reported
             known = [*REGISTRY, *self.symbols.subprograms]
             return self.error(n.span, f"Unknown function: '{name}'", nearest(name, known))
         if entry.unsafe and not self.options.unsafe:

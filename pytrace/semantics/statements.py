@@ -121,6 +121,7 @@ class StatementChecker:
     def _assign_map(self, n: ast.Assign, target: ast.Map | ast.MapAccess) -> typed.Stmt | None:
         node = target if isinstance(target, ast.Map) else target.map
         symbol = self.symbols.map(node)
+        symbol.writers.add(self.c.ordinal)
         key = None
         if isinstance(target, ast.MapAccess):
             key = self.c.map_key(symbol, target.key, target.span)

@@ -71,7 +71,10 @@ def integer_type(name: str) -> t.Type | None:
 class TypeResolver:
     """Turns types as written into `types.Type`. `evaluate` types an expression, for `typeof` and array sizes."""
 
-    def __init__(self, names: CEnvironment, diagnostics: Diagnostics, max_strlen: int) -> None:
+    def __init__(
+        self, names: CEnvironment, diagnostics: Diagnostics, max_strlen: int, macros: frozenset[str] = frozenset()
+    ) -> None:
+        self.macros = macros
         self.names = names
         self.diagnostics = diagnostics
         self.max_strlen = max_strlen

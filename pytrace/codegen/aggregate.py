@@ -113,8 +113,9 @@ def _time_series(lo: Lower, kind: t.TSeries, place: str, value: str) -> None:
         f.store(now if kind.merge == "" else f.add(n, 1), count)
 
 
-def merged(lo: Lower, kind: t.Type, row: Callable[[str], str], nullable: bool = False) -> str:
-    """The number that an aggregation reads as, over all CPUs: a loop that the verifier can follow."""
+def merged(lo: Lower, kind: t.Type, row: Callable[[str], str], nullable: bool = False, part: str = "") -> str:
+    """The number that an aggregation reads as, over all CPUs: a loop that the verifier can follow. `part` is what to
+    read of statistics."""
     f = lo.f
     index, total, samples = f.alloca(8), f.alloca(8), f.alloca(8)
     for place in (index, total, samples):
@@ -133,7 +134,9 @@ def merged(lo: Lower, kind: t.Type, row: Callable[[str], str], nullable: bool = 
     f.store(following, index)
     f.branch(f.compare("ult", following, lo.unit.cpus), loop, end)
     f.place(end)
-    if isinstance(kind, t.Avg):
+    if part == "count":
+        return f.load(samples)
+    if isinstance(kind, t.Avg) or (isinstance(kind, t.Stats) and part == "average"):
         return _average(lo, f.load(total), f.load(samples), kind.signed)
     return f.load(total)
 

@@ -6,6 +6,7 @@ yet is inserted. Where several programs write a map they add atomically: on one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -92,14 +93,13 @@ def read(lo: Lower, e: typed.MapGet) -> str:
 
     f = lo.f
     m = layout(lo, e.map)
-    if m.user.storage is Storage.PERCPU_SLOT:
-        return agg.merged(lo, m.user.value, lambda cpu: slot_row(lo, m, cpu))
+    if isinstance(m.user.value, t.Aggregation):
+        row, nullable = rows(lo, e)
+        return agg.merged(lo, m.user.value, row, nullable, e.part)
     bits, signed = signedness(e.type)
     if m.user.storage is Storage.SLOT:
         return f.load(lo.unit.value(m.name), bits, signed)
     key = key_place(lo, m, e.key)
-    if isinstance(m.user.value, t.Aggregation):
-        return merged_element(lo, m, key)
     result = f.alloca(8)
     f.store(0, result)
     found = lookup(lo, m, key)
@@ -108,16 +108,27 @@ def read(lo: Lower, e: typed.MapGet) -> str:
     return f.load(result)
 
 
-def merged_element(lo: Lower, m: MapLayout, key: str) -> str:
-    """An aggregation of a per-CPU hash, over all CPUs."""
+def rows(lo: Lower, e: typed.MapGet) -> tuple[Callable[[str], str], bool]:
+    """How to get at a CPU's value of an aggregation, and whether that may give null."""
+    m = layout(lo, e.map)
+    if m.user.storage is Storage.PERCPU_SLOT:
+        return lambda cpu: slot_row(lo, m, cpu), False
+    return _element_rows(lo, m, key_place(lo, m, e.key)), True
 
+
+def _element_rows(lo: Lower, m: MapLayout, key: str) -> Callable[[str], str]:
     def row(cpu: str) -> str:
         narrow = lo.f.op(f"trunc i64 {cpu} to i32")
         return lo.f.helper_pointer(
             Helper.map_lookup_percpu_elem, f"ptr {lo.unit.map(m.name)}", f"ptr {key}", f"i32 {narrow}"
         )
 
-    return agg.merged(lo, m.user.value, row, nullable=True)
+    return row
+
+
+def merged_element(lo: Lower, m: MapLayout, key: str) -> str:
+    """An aggregation of a per-CPU hash, over all CPUs."""
+    return agg.merged(lo, m.user.value, _element_rows(lo, m, key), nullable=True)
 
 
 def value_place(lo: Lower, e: typed.MapGet) -> str:

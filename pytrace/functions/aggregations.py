@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
+from pytrace.codegen import quantile as quantiles
 from pytrace.functions.base import function
 from pytrace.semantics import typed
 from pytrace.semantics.widen import convert
@@ -136,3 +137,28 @@ def tseries(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return c.error(n.span, "tseries is not enabled", "enable it: config = { unstable_tseries=enable }")
     kind = t.TSeries(interval, number, merge, sample[1])  # type: ignore[arg-type]  # checked above
     return c.call(n, kind, sample[0])
+
+
+@function(
+    "quantile(hist h, int percent) -> int64",
+    "The value below which `percent` of 100 of a histogram's values lie, as far as its buckets tell: `h` is a map, or an "
+    "element of one, filled by hist() or lhist(). Not in bpftrace.",
+    "interval:s:1 { @ = hist(nsecs % 1000); print(quantile(@, 99)); }",
+    group=GROUP,
+    lower=quantiles.quantile,
+)
+def quantile(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+    if not c.arity(n, 2):
+        return c.error(n.span)
+    histogram = c.expr(n.args[0])
+    percent = c.integer(n.args[1], "a percentage")  # type: ignore[arg-type]  # types are reported there
+    kind = histogram.type
+    if isinstance(kind, t.Unknown) or isinstance(percent.type, t.Unknown):
+        return c.error(n.span)
+    if not isinstance(histogram, typed.MapGet) or not isinstance(kind, t.Hist | t.LHist):
+        return c.error(n.args[0].span, f"quantile() wants a map of hist() or lhist(), found '{kind}'")
+    if isinstance(percent, typed.Const) and not 0 <= percent.value <= 100:
+        return c.error(n.args[1].span, f"quantile() takes a percentage from 0 to 100, not {percent.value}")
+    if kind.buckets * c.kernel.possible_cpus > quantiles.MOST_STEPS:
+        return c.error(n.span, "this histogram has too many buckets for so many CPUs", "take fewer bits in hist()")
+    return c.call(n, t.INT64, histogram, convert(percent, t.UINT64))

@@ -129,6 +129,8 @@ def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> ty
     kind = value.type
     if isinstance(kind, t.Unknown):
         return c.error(span)
+    if isinstance(kind, t.Stats) and isinstance(value, typed.MapGet):
+        return _statistic(c, value, kind, name, span)
     if isinstance(kind, t.Tuple) and name.isdigit():
         return _element(c, value, int(name), span)
     if isinstance(kind, t.Record):
@@ -148,6 +150,18 @@ def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> ty
             return memory(c, _offset(c, value.address, found.offset), found.type, value.space, span, bits)
         return typed.Part(value, found.offset, bits, type=shown(complete(c, found.type)), span=span)
     return c.error(span, f"Cannot access field '{name}' on a value of type '{kind}'")
+
+
+def _statistic(c: ExpressionChecker, value: typed.MapGet, kind: t.Stats, name: str, span: Span) -> typed.Expr:
+    """`@m.count`, `@m.average` (or `avg`), `@m.total` of a map of stats(); bpftrace has no such thing."""
+    match name:
+        case "count":
+            return typed.MapGet(value.map, value.key, "count", type=t.UINT64, span=span)
+        case "average" | "avg":
+            return typed.MapGet(value.map, value.key, "average", type=t.Int(64, kind.signed), span=span)
+        case "total":
+            return typed.MapGet(value.map, value.key, "total", type=t.Int(64, kind.signed), span=span)
+    return c.error(span, f"statistics have no field '{name}'", "they have count, average and total")
 
 
 def _member_of_pointer(c: ExpressionChecker, value: typed.Expr, kind: t.Pointer, name: str, span: Span) -> typed.Expr:

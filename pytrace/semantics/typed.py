@@ -81,10 +81,12 @@ class Var(Expr):
 
 @record
 class MapGet(Expr):
-    """The value of a map at a key (None: scalar), or zero where there is none. An aggregation reads as an integer."""
+    """The value of a map at a key (None: scalar), or zero where there is none. An aggregation reads as an integer; of
+    statistics, `part` says which."""
 
     map: MapSymbol
     key: Expr | None
+    part: Literal["", "count", "average", "total"] = ""
 
 
 @record

@@ -91,7 +91,8 @@ class Session:
         self.output = output
         self._on_event, self._native = on_event, native and on_event is None
         self.native_in_use = False
-        self._show_maps = bool(config.get("print_maps_on_exit", True)) if show_maps is None else show_maps
+        self._show_maps = show_maps is not False
+        self._with_maps = show_maps or bool(config.get("print_maps_on_exit", True))
         self.symbols.demangle = bool(config.get("cpp_demangle", True))
         self._announce, self._flush, self._output_fd = announce, flush, output_fd
         self._loaded: list[Loaded] = []
@@ -133,10 +134,10 @@ class Session:
 
     _lost_before = 0
 
-    def add(self, program: Program, on_event: OnEvent | None = None) -> Loaded:
+    def add(self, program: Program, on_event: OnEvent | None = None, announce: bool = False) -> Loaded:
         """Loads one more Program, runs its `begin` probes and attaches it. Its maps are those of the session where the
         names are the same; if their types are not, `MapMismatch` is raised and nothing has changed. Its events are
-        seen by `on_event` instead of the session's."""
+        seen by `on_event` instead of the session's. With `announce`, that it is attached is said before its output."""
         on_event = on_event or self._on_event
         missing = str(dict(program.config).get("missing_probes", "error"))
         known = dict(self._script_maps)
@@ -156,9 +157,13 @@ class Session:
             self._loaded.append(loaded)
             self._signals.take(loaded.signals)
             loaded.run("begin")
-            self._drain(loaded)
-            if not self._over():
+            going_on = not self._over()
+            if going_on:
                 loaded.attach(lambda error: self._missed(error, missing))
+            if announce:
+                self.output.attached(len(program.probes))
+            self._drain(loaded)
+            if going_on:
                 loaded.walk(lambda text: self._walked(loaded, text))
         except BaseException:
             if loaded in self._loaded:
@@ -210,9 +215,7 @@ class Session:
                 self._watch_reader(self._output_fd)
             if self._program is not None:
                 with self._until_deaf():
-                    self.add(self._program)
-                    if self._announce:
-                        self.output.attached(len(self._program.probes))
+                    self.add(self._program, announce=self._announce)
             if self.child is not None and not self._over():
                 self.child.release()
         except BaseException:
@@ -367,7 +370,8 @@ class Session:
                 self._exit_code = loaded.books.exit_code
         with self._until_deaf():
             if not self._deaf and self._show_maps:
-                self.output.maps((m.user_map, m.entries()) for m in self._script_maps.values())
+                shown = self._script_maps.values() if self._with_maps else ()
+                self.output.maps((m.user_map, m.entries()) for m in shown)
             if self._flush is not None:
                 self._flush()
         for loaded in self._loaded:

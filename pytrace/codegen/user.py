@@ -6,18 +6,14 @@ of the architecture, so that it can be kept and mapped where there is no LLVM. `
 
 from __future__ import annotations
 
-import platform
+import os
 import struct
-from functools import cache
-from typing import TYPE_CHECKING
 
+from pytrace.codegen import llvm
 from pytrace.codegen import user_ir as parts
 from pytrace.codegen.user_drain import drain_loop
 from pytrace.codegen.user_text import lower_event
 from pytrace.program import EventSpec, NativeCode
-
-if TYPE_CHECKING:
-    from llvmlite.binding import TargetMachine
 
 _CPUS = {"x86_64": "x86-64", "aarch64": "generic"}
 _NEEDS = {"dec": ("settle",), "radix": ("settle",)}
@@ -35,7 +31,7 @@ def user_ir(events: tuple[EventSpec, ...], timestamps: bool, machine: str = "") 
     loop = drain_loop(bound, [(id, low.length) for id, low in lowered.items()], len(events))
     return "\n".join(
         [
-            f'target triple = "{machine or platform.machine()}-unknown-linux-gnu"',
+            f'target triple = "{machine or os.uname().machine}-unknown-linux-gnu"',
             loop,
             *(low.ir for low in lowered.values()),
             *(text for name, text in _WRITERS.items() if name in writers),
@@ -47,32 +43,17 @@ def user_ir(events: tuple[EventSpec, ...], timestamps: bool, machine: str = "") 
 def compile_user(events: tuple[EventSpec, ...], timestamps: bool, machine: str = "") -> NativeCode | None:
     """The machine code of the user half for `machine` (default: this one). None where no event has a native form or
     the architecture is not supported: then the Python decoder does it all. It runs in a thread while others go on."""
-    machine = machine or platform.machine()
+    machine = machine or os.uname().machine
     if machine not in _CPUS:
         return None
     text = user_ir(events, timestamps, machine)
     if not text:
         return None
-    import llvmlite.binding as llvm
-
-    module = llvm.parse_assembly(text)
-    return _extract(_target_machine(machine).emit_object(module), machine)
-
-
-@cache
-def _target_machine(machine: str) -> TargetMachine:
-    import llvmlite.binding as llvm
-
-    if machine == platform.machine():
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-    else:
-        llvm.initialize_all_targets()
-        llvm.initialize_all_asmprinters()
-    target = llvm.Target.from_triple(f"{machine}-unknown-linux-gnu")
+    library = llvm.library()
     # Level 0: 1.5 ms to compile and 38 ns for a record of three fields; level 1: 11 ms and 26 ns; level 2: 25 ms and
     # 20 ns. Raising such a record costs several hundred.
-    return target.create_target_machine(cpu=_CPUS[machine], opt=0, reloc="pic", codemodel="small")
+    target = llvm.machine(f"{machine}-unknown-linux-gnu", _CPUS[machine], 0, reloc="pic", codemodel="small")
+    return _extract(library.emit(target, library.parse(text)), machine)
 
 
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")

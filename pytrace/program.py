@@ -290,7 +290,7 @@ class EventSpec:
     join        argc u64, then argc strings   writes them separated by `text` (see below)
     time        none                writes the wall time by the strftime string `text`
     exit        code i64            ends the session
-    watch       …                   kept for later
+    unwatch     address u64         removes the program's watchpoints on an address
 
     `join`'s args are a Tuple of (u64 count, String…); unused strings are empty.
     """

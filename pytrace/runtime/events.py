@@ -19,7 +19,8 @@ _SEEN = _SHOWN | {"print_map", "print_entry"}
 
 
 class Dispatcher:
-    """The Python side of one loaded program's records. `exit` is called with the code of an `exit()`."""
+    """The Python side of one loaded program's records. `exit` is called with the code of an `exit()`, `unwatch` with
+    the address of an `unwatch()`."""
 
     def __init__(
         self,
@@ -28,8 +29,10 @@ class Dispatcher:
         output: Renderer,
         exit: Callable[[int], None],
         on_event: OnEvent | None = None,
+        unwatch: Callable[[int], None] = lambda address: None,
     ) -> None:
         self._maps, self._output, self._exit, self._on_event = maps, output, exit, on_event
+        self._unwatch = unwatch
         self._read = RecordReader(program)
         self._max_cat = int(dict(program.config).get("max_cat_bytes", 10240))
         self.errors = 0
@@ -62,6 +65,8 @@ class Dispatcher:
                 self._maps[spec.map].zero()
             case "exit":
                 self._exit(values[0] if values else 0)
+            case "unwatch":
+                self._unwatch(values[0])
             case "cat":
                 self._cat(self._output.format(spec, values))
             case "system":

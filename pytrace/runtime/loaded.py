@@ -44,6 +44,7 @@ class Loaded:
     ) -> None:
         self.program, self.place = program, place
         self.links: list[Link] = []
+        self._watched: dict[int, list[Link]] = {}
         self.attached = 0
         """How many links there are or were."""
         self._drain: Drain | None = None
@@ -132,6 +133,8 @@ class Loaded:
                 if link is not None:
                     self.links.append(link)
                     self.attached += 1
+                    if isinstance(spec, Watchpoint):
+                        self._watched.setdefault(spec.address, []).append(link)
 
     def walk(self, written: Callable[[bytes], object]) -> None:
         """Runs every iterator to its end; `written` gets what each wrote to the file that it was read from. One that is
@@ -147,6 +150,11 @@ class Loaded:
         for name in [*stacks, *(m.user_map.spec for m in self.script_maps.values())]:
             self.maps.release(name)
         return self.script_maps, stacks
+
+    def unwatch(self, address: int) -> None:
+        """Detaches the watchpoints on an address."""
+        for link in self._watched.pop(address, ()):
+            link.close()
 
     def detach(self) -> None:
         """Closes all links."""

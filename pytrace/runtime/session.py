@@ -143,7 +143,7 @@ class Session:
         known = dict(self._script_maps)
         loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, self._stacks)
         try:
-            dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, on_event)
+            dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, on_event, loaded.unwatch)
             self._dispatchers[loaded] = dispatcher
             as_text = self._native and on_event is None and not getattr(self.output, "needs_values", True)
             write = self._raw if as_text else None

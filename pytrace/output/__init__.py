@@ -4,6 +4,7 @@ Nothing here needs a kernel or a compiler.
 """
 
 from pytrace.output.decode import decode
+from pytrace.output.encode import encode
 from pytrace.output.histogram import Bucket, Histogram
 from pytrace.output.json import Json
 from pytrace.output.merge import combine, merge, zero
@@ -69,6 +70,7 @@ __all__ = [
     "Words",
     "combine",
     "decode",
+    "encode",
     "format_text",
     "merge",
     "ordered",

@@ -80,3 +80,17 @@ class Histogram:
         if type(other) is not type(self) or self._like(()) != other._like(()) or len(self.counts) != len(other.counts):
             raise ValueError("these histograms have different buckets")
         return self._like(tuple(a + b for a, b in zip(self.counts, other.counts, strict=True)))
+
+    def __repr__(self) -> str:
+        buckets = ", ".join(f"[{_open(b.low)}, {_open(b.high)}): {b.count}" for b in self.buckets)
+        return f"<{type(self).__name__} {buckets or 'empty'}>"
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        from pytrace.output.svg import histogram_svg
+
+        return histogram_svg(self)
+
+
+def _open(bound: int | None) -> str:
+    return "…" if bound is None else str(bound)

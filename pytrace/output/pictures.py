@@ -21,7 +21,7 @@ def histogram_rows(histogram: Histogram, shown: Histogram) -> list[str]:
     buckets, counts perhaps divided)."""
     span = histogram.used
     most = max((shown.counts[i] for i in span), default=0)
-    return [_row(_label(shown, Bucket(*shown.bounds(i), shown.counts[i])), shown.counts[i], most) for i in span]
+    return [_row(bucket_label(shown, Bucket(*shown.bounds(i), shown.counts[i])), shown.counts[i], most) for i in span]
 
 
 def _row(label: str, count: int, most: int) -> str:
@@ -29,7 +29,8 @@ def _row(label: str, count: int, most: int) -> str:
     return f"{label:16}{count:8} |{bar:{_BAR}}|"
 
 
-def _label(histogram: Histogram, bucket: Bucket) -> str:
+def bucket_label(histogram: Histogram, bucket: Bucket) -> str:
+    """The bounds of a bucket, `[low, high)`, with units where they are even."""
     low, high = bucket.low, bucket.high
     if isinstance(histogram, HistValue):
         unit: Callable[[int], str] = (

@@ -31,6 +31,9 @@ class Symbol:
     build_id: str = ""
     file_offset: int = 0
 
+    def __str__(self) -> str:
+        return self.name or hex(self.address)
+
 
 class Resolver(Protocol):
     """Every method answers for any input: an unknown thing gets the empty or number-only answer, never an error."""

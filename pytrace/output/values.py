@@ -222,6 +222,8 @@ class HistValue(Histogram):
         low = (sub + (n & (sub - 1))) << shift
         return low, low + (1 << shift)
 
+    __repr__ = Histogram.__repr__
+
     def _like(self, counts: tuple[int, ...]) -> HistValue:
         return HistValue(counts, self.bits)
 
@@ -239,6 +241,8 @@ class LHistValue(Histogram):
             return None, self.min
         low = self.min + (index - 1) * self.step
         return low, None if index == len(self.counts) - 1 else low + self.step
+
+    __repr__ = Histogram.__repr__
 
     def _like(self, counts: tuple[int, ...]) -> LHistValue:
         return LHistValue(counts, self.min, self.max, self.step)

@@ -31,6 +31,18 @@ class ScriptMap:
             return list(self._kept)
         return list(self._read())
 
+    def lookup(self, key: Any) -> Any:
+        """The value of one key of a map with keys. Raises `KeyError` if it is not there."""
+        if self._kept is None and self.user_map.key is not None:
+            raw = output.encode(self.user_map.key, key)
+            content = self.kernel_map.lookup(raw) if raw is not None else None
+            if content is not None:
+                return self._value(content)
+        for known, value in self.entries():
+            if known == key:
+                return value
+        raise KeyError(key)
+
     def _read(self) -> Iterator[Entry]:
         spec, value_type = self.user_map, self.user_map.value
         match spec.storage:
@@ -48,17 +60,18 @@ class ScriptMap:
                 if value is not None:
                     yield None, value
             case Storage.HASH | Storage.PERCPU_HASH:
-                size = self.kernel_map.stride
                 for key, content in self.kernel_map.items().items():
-                    if spec.storage is Storage.HASH:
-                        yield self._key(key), output.decode(value_type, content)
-                        continue
-                    merged = _merged(value_type, [content[i : i + size] for i in range(0, len(content), size)])
-                    if merged is None and isinstance(value_type, Aggregation):
-                        merged = output.zero(value_type)
-                    yield self._key(key), merged
+                    yield self._key(key), self._value(content)
             case Storage.QUEUE:
                 return  # its elements cannot be looked at without being taken
+
+    def _value(self, content: bytes) -> Any:
+        """The value of an element of a hash, merged over CPUs."""
+        type, size = self.user_map.value, self.kernel_map.stride
+        if self.user_map.storage is Storage.HASH:
+            return output.decode(type, content)
+        merged = _merged(type, [content[i : i + size] for i in range(0, len(content), size)])
+        return output.zero(type) if merged is None and isinstance(type, Aggregation) else merged
 
     def _key(self, key: bytes) -> Any:
         return None if self.user_map.key is None else output.decode(self.user_map.key, key)

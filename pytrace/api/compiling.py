@@ -1,0 +1,114 @@
+"""Scripts to programs."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pytrace.api.options import CompileOptions, options_of
+from pytrace.api.warn import ScriptWarning
+from pytrace.program import Program
+
+if TYPE_CHECKING:
+    from pytrace.program import MapSpec, UserMap
+
+_COMPILER = threading.Lock()
+_STATEMENTS = "begin {\n", "\n}"
+_EXPRESSION = "begin { print(\n", "\n); }"
+
+
+def compile(
+    text: str,
+    *,
+    name: str = "<script>",
+    params: Sequence[str] = (),
+    named: Mapping[str, str | bool] | None = None,
+    options: CompileOptions | None = None,
+) -> Program:
+    """Compiles a script for the running kernel. Nothing is loaded; root is needed only where the kernel hides facts.
+
+    `params` are `$1`, `$2`, …, `named` the values of `getopt()`, `options` what compiling depends on
+    besides. `name` stands for the script in diagnostics. What the compiler finds odd comes as `ScriptWarning`.
+
+    Raises `ScriptError` with every mistake that was found, `KernelError` where the kernel lacks what is needed.
+    """
+    return compile_for(text, name=name, params=params, named=named, options=options, stacklevel=3)
+
+
+def compile_for(
+    text: str,
+    *,
+    name: str = "<script>",
+    params: Sequence[str] = (),
+    named: Mapping[str, str | bool] | None = None,
+    options: CompileOptions | None = None,
+    maps: Sequence[tuple[UserMap, MapSpec]] = (),
+    cpid: int = 0,
+    stacklevel: int = 2,
+) -> Program:
+    """Like `compile`, for a session that has `maps` already and waits for the command `cpid`."""
+    program = _compiled(text, name, params, named, options, maps, cpid)
+    for warning in program.warnings:
+        warnings.warn(warning, ScriptWarning, stacklevel=stacklevel)
+    return program
+
+
+def _compiled(
+    text: str,
+    name: str,
+    params: Sequence[str],
+    named: Mapping[str, str | bool] | None,
+    options: CompileOptions | None,
+    maps: Sequence[tuple[UserMap, MapSpec]],
+    cpid: int,
+    native: bool = True,
+) -> Program:
+    from pytrace.compiler import compile_script
+
+    chosen = options_of(options, cpid=cpid)
+    # The compiler reads caches that it fills as it goes; two threads at once would gain nothing.
+    with _COMPILER:
+        return compile_script(text, name=name, params=params, named=named, options=chosen, maps=maps, native=native)
+
+
+def compile_statements(
+    text: str,
+    *,
+    name: str,
+    options: CompileOptions | None,
+    maps: Sequence[tuple[UserMap, MapSpec]],
+    expression: bool = False,
+    stacklevel: int = 3,
+) -> Program:
+    """A program that runs statements, or prints an expression, when it is loaded. Diagnostics point into `text`."""
+    from pytrace.diagnostics import Diagnostic, ScriptError, Source, Span
+    from pytrace.syntax import parse_expression, parse_statements
+
+    source = Source(name, text)
+    # Whatever is wrong with it in itself is said without the words around it.
+    if expression:
+        parse_expression(source)
+    else:
+        parse_statements(source)
+    before, after = _EXPRESSION if expression else _STATEMENTS
+
+    def own(d: Diagnostic) -> Diagnostic:
+        if d.span.source.name != name:
+            return d
+        start = min(max(d.span.start - len(before), 0), len(text))
+        end = min(max(d.span.end - len(before), start), len(text))
+        return Diagnostic(Span(source, start, end), d.message, d.hint, d.severity)
+
+    try:
+        program = _compiled(before + text + after, name, (), None, options, maps, 0, native=False)
+    except ScriptError as error:
+        raise ScriptError(map(own, error.diagnostics)) from None
+    above = re.compile(rf"^{re.escape(name)}:(\d+):", re.MULTILINE)
+    for warning in program.warnings:
+        if "Return value discarded" not in warning:
+            shown = above.sub(lambda m: f"{name}:{int(m[1]) - 1}:", warning)
+            warnings.warn(shown, ScriptWarning, stacklevel=stacklevel)
+    return program

@@ -21,7 +21,7 @@ from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.diagnostics import Diagnostic, ScriptError
 from pytrace.probes.base import Point, SyscallGuard
 from pytrace.probes.lowering import merge
-from pytrace.program import KprobeMulti, Program, ProgSpec, UprobeMulti
+from pytrace.program import KprobeMulti, Program, ProgSpec, TestRun, UprobeMulti
 from pytrace.record import fields, is_record, record
 from pytrace.semantics import typed
 
@@ -163,11 +163,15 @@ def _emit(unit: Unit, p: Plan) -> None:
     if program.has_callbacks:
         f.store_pointer("%ctx", f.offset("%frame", program.context_slot()))
     lo = Lower(unit, program, f, None)
+    if isinstance(p.points[0].attach, TestRun):
+        # What a test probe returns is its verdict.
+        lo.returns_value = True
+        f.result()
     for body in p.bodies:
         _emit_body(unit, lo, p, body)
     if program.has_callbacks:
         f.frame(program.frame_size)
-    f.ret(str(context.returns))
+    f.ret(f.op(f"trunc i64 {f.load('%result')} to i32") if lo.returns_value else str(context.returns))
 
 
 def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:

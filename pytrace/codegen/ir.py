@@ -246,6 +246,10 @@ class Function:
         stores += [f"  store i64 0, ptr %frame.{at}, align 8" for at in range(0, size, 8)]
         self._entry[:0] = [f"  %frame = alloca [{size} x i8], align 8", *stores]
 
+    def result(self) -> None:
+        """Makes `%result`, where `return` leaves its value."""
+        self._entry += ["  %result = alloca i64, align 8", "  store i64 0, ptr %result, align 8"]
+
     def at_entry(self, text: str) -> None:
         """An instruction that runs before everything else."""
         self._entry.append(f"  {text}, !dbg !{self._location}")

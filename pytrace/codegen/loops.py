@@ -198,8 +198,7 @@ def _subprogram(lo: Lower, symbol: typed.SubprogramSymbol) -> str:
     f = lo.unit.module.function(name, frame + params, main=False, span=symbol.span)
     inner = Lowering(lo.unit, lo.program, f, "done")
     inner.returns_value = True
-    f.at_entry("%result = alloca i64, align 8")
-    f.at_entry("store i64 0, ptr %result, align 8")
+    f.result()
     for parameter, operand in zip(symbol.params, params, strict=True):
         f.store(f"%{operand}", inner.variable(parameter))
     assert symbol.body is not None

@@ -88,6 +88,14 @@ def _trace(arguments: Arguments, program: Program, child: Child | None) -> int:
     trailer = str(dict(program.config).get("str_trunc_trailer", ".."))
     make = Json if arguments.format == "json" else Text
     renderer = make(sink, FdSink(2), symbols, trailer=trailer, warnings=not arguments.no_warnings)
+    if arguments.test or arguments.bench:
+        from pytrace.runtime.selftest import run_benchmarks, run_tests
+
+        run = run_tests if arguments.test else run_benchmarks
+        status = run(program, renderer, symbols, pid=arguments.pid or 0, child=child)
+        if isinstance(sink, BufferedSink):
+            sink.flush()
+        return status
     session = Session(
         _never_run(program) if arguments.dry_run else program,
         pid=arguments.pid or 0,

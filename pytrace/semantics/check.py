@@ -6,6 +6,7 @@ learns nothing new; the diagnostics of the last round are the ones that count.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from pytrace.syntax import ast
 
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
-    from pytrace.options import Options
+    from pytrace.options import Mode, Options
     from pytrace.program import MapSpec, UserMap
     from pytrace.semantics.cdefs import CEnvironment
     from pytrace.semantics.config import Config
@@ -90,10 +91,19 @@ def _check_maps(learnt: Learnt, diagnostics: Diagnostics) -> None:
         diagnostics.error(symbol.span, f"Undefined map: @{symbol.name}", "nothing is ever assigned to it")
 
 
+def _runs(point: Point, mode: Mode) -> bool:
+    """Whether a point takes part in a mode: test and bench probes only in theirs, and then no other but begin and end."""
+    kind = point.name.split(":")[0]
+    if kind in ("test", "bench"):
+        return kind == mode
+    return mode == "trace" or kind in ("begin", "end")
+
+
 def _expand_all(
     script: ast.Script, kernel: Kernel, options: Options, config: Config, diagnostics: Diagnostics
 ) -> list[tuple[ast.Probe, list[Point]]]:
     target = Target(kernel, options.pid, options.unsafe)
+    wanted = re.compile(options.probe_filter)
     result = []
     total = 0
     for probe in script.probes:
@@ -101,7 +111,8 @@ def _expand_all(
         uses = frozenset(mentioned(probe))
         for written in probe.points:
             try:
-                points += (refine(p, uses, target) for p in expand(written.text, target))
+                found = [p for p in expand(written.text, target) if _runs(p, options.mode) and wanted.search(p.name)]
+                points += (refine(p, uses, target) for p in found)
             except ProbeError as e:
                 if config.missing_probes == "error":
                     diagnostics.error(written.span, e.message, e.hint)

@@ -92,7 +92,7 @@ def _check_maps(learnt: Learnt, diagnostics: Diagnostics) -> None:
 
 
 def _runs(point: Point, mode: Mode) -> bool:
-    """Whether a point takes part in a mode: test and bench probes only in theirs, and then no other but begin and end."""
+    """Whether a point takes part in a mode: test and bench probes only in theirs, then with begin and end only."""
     kind = point.name.split(":")[0]
     if kind in ("test", "bench"):
         return kind == mode

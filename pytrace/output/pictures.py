@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pytrace.output.histogram import Bucket, Histogram
 from pytrace.output.values import HistValue, LHistValue, TSeriesValue
@@ -33,9 +34,7 @@ def bucket_label(histogram: Histogram, bucket: Bucket) -> str:
     """The bounds of a bucket, `[low, high)`, with units where they are even."""
     low, high = bucket.low, bucket.high
     if isinstance(histogram, HistValue):
-        unit: Callable[[int], str] = (
-            _rounded if histogram.bits == 0 or low is None or high is None else _unit(low, high)
-        )
+        unit: Callable[[int], str] = partial(_scaled, bits=histogram.bits)
     else:
         assert isinstance(histogram, LHistValue)
         unit = _rounded if histogram.step % 1024 == 0 else str
@@ -46,27 +45,19 @@ def bucket_label(histogram: Histogram, bucket: Bucket) -> str:
     return f"[{unit(low)}]" if high == low + 1 else f"[{unit(low)}, {unit(high)})"
 
 
-def _power(number: int) -> int:
-    """How often 1024 divides a number."""
+def _rounded(number: int) -> str:
+    """A number in the largest unit that divides it."""
     power = 0
     while number and number % 1024 == 0:
         number //= 1024
         power += 1
-    return power
+    return f"{number}{_UNITS[power].strip()}"
 
 
-def _with_unit(number: int, power: int) -> str:
-    return f"{number // 1024**power}{_UNITS[power].strip()}"
-
-
-def _rounded(number: int) -> str:
-    return _with_unit(number, _power(number))
-
-
-def _unit(low: int, high: int) -> Callable[[int], str]:
-    """Both ends of a bucket in the largest unit that divides both."""
-    power = min(_power(low), _power(high)) if low else 0
-    return lambda number: _with_unit(number, power)
+def _scaled(number: int, bits: int) -> str:
+    """A bound between buckets that halve each power of two `bits` times, in the unit of such a bucket's width."""
+    power = max(0, number.bit_length() - 1 - bits)
+    return f"{number >> power << power % 10}{_UNITS[power // 10].strip()}"
 
 
 # --- time series ---------------------------------------------------------------------------------

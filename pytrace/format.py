@@ -61,7 +61,8 @@ _FLOATS = frozenset("eEfFgGaA")
 
 
 def parse_format(text: str) -> Format:
-    """Splits a format string. Raises `FormatError` for a conversion that no value could satisfy."""
+    """Splits a format string; a `%` that begins no conversion is literal text. Raises `FormatError` for a conversion
+    that no value could satisfy."""
     pieces: list[str | Conversion] = []
     literal = ""
     at = 0
@@ -73,8 +74,10 @@ def parse_format(text: str) -> Format:
             at = end
             continue
         m = _CONVERSION.match(text, at)
-        if m is None:
-            raise FormatError(f"unknown format specifier '{text[at : at + 2]}'", at, min(at + 2, len(text)))
+        if m is None:  # `100%` means what it says
+            literal += "%"
+            at += 1
+            continue
         at = m.end()
         if m["verb"] == "%":
             literal += "%"

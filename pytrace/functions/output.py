@@ -59,7 +59,7 @@ def _mismatch(kind: t.Type, conversion: Conversion) -> str | None:
         case "s":
             return "a value" if isinstance(kind, t.Void | t.Aggregation) else None
         case "r" | "rx" | "rh":
-            return None if isinstance(kind, t.Buffer | t.String) else "a buffer"
+            return None if isinstance(kind, t.Buffer) else "a buffer"
         case "p":
             return None if t.is_word(kind) else "a pointer or integer"
     return None if t.is_word(kind) else "an integer"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,13 @@ from pytrace.syntax import ast
 
 if TYPE_CHECKING:
     from pytrace.kernel.btf import Btf
-    from pytrace.semantics.c.declarators import Declarations, Tag
+    from pytrace.semantics.c.declared import Declarations, Tag
     from pytrace.semantics.c.preprocess import Preprocessor
+    from pytrace.semantics.c.tokens import Token
 
 SYSTEM_DIRECTORIES = ("/usr/include", f"/usr/include/{platform.machine()}-linux-gnu")
 MAX_HEADER = 16 << 20
+_INCLUDE = re.compile(r"""#\s*include\s*([<"])([^<>"\n]+)[>"]""")
 
 
 @record
@@ -38,7 +41,7 @@ class _Unit:
 
     @staticmethod
     def empty(finder: _Finder, diagnostics: Diagnostics) -> _Unit:
-        from pytrace.semantics.c.declarators import Declarations
+        from pytrace.semantics.c.declared import Declarations
         from pytrace.semantics.c.preprocess import Preprocessor
 
         return _Unit(Declarations(), Preprocessor(finder, diagnostics, platform.machine()))
@@ -125,11 +128,8 @@ class CEnvironment:
     def names(self) -> Iterator[str]:
         """Constants that the script itself defines, for hints and completion."""
         if self._own:
-            from pytrace.semantics.c.preprocess import PREDEFINED
-
             yield from self._own.declared.enumerators
-            macros = self._own.preprocessor.macros
-            yield from (n for n, m in macros.items() if m.params is None and n not in PREDEFINED and n[:2] != "__")
+            yield from self._own.preprocessor.names()
 
     # --- how ----------------------------------------------------------------------------------------
 
@@ -161,32 +161,51 @@ class CEnvironment:
         return value if isinstance(value, str) or value is None else (int(value), t.UNKNOWN)
 
     def _body(self, unit: _Unit, name: str) -> ast.Expr | None:
-        from pytrace.semantics.c.expressions import ExpressionParser
-        from pytrace.semantics.c.tokens import CError
+        from pytrace.semantics.c.tokens import CError, number
 
-        macro = unit.preprocessor.macros.get(name)
-        if macro is None or macro.params is not None or not macro.body:
+        tokens = unit.preprocessor.body(name)
+        if not tokens:
             return None
+        value = number(tokens[0].text) if len(tokens) == 1 else None
+        if value is not None:
+            return ast.Integer(value, span=tokens[0].span)
+
+        from pytrace.semantics.c.expressions import expression
+        from pytrace.semantics.c.parse import Parser
+
+        parser = Parser(self._is_type)
+        tree = parser.expression(tokens)
         try:
-            parser = ExpressionParser(unit.preprocessor.expand(macro.body))
-            body = parser.expression()
-        except CError:
+            return None if tree is None else expression(tree, lambda coord: tokens[parser.index(coord)].span)
+        except (CError, RecursionError):
             return None
-        return body if parser.at == len(parser.tokens) else None
 
     def _type_of_macro(self, unit: _Unit, name: str) -> t.Type | None:
-        from pytrace.semantics.c.expressions import ExpressionParser
+        tokens = unit.preprocessor.body(name)
+        if not tokens or name in self._evaluating or not all(token.is_name or token.text == "*" for token in tokens):
+            return None
+        self._evaluating.add(name)
+        try:
+            node = self._named_type(tokens)
+            return None if node is None else self._written(node)
+        finally:
+            self._evaluating.discard(name)
 
-        macro = unit.preprocessor.macros.get(name)
-        if macro is None or macro.params is not None or not macro.body or macro.body[0].kind != "name":
-            return None
-        parser = ExpressionParser(unit.preprocessor.expand(macro.body))
-        if any(token.kind != "name" and token.text != "*" for token in parser.tokens):
-            return None
-        kind = parser.type_name()
-        if parser.at < len(parser.tokens) or kind == ast.NamedType(name, span=kind.span):
-            return None
-        return self._written(kind)
+    def _named_type(self, tokens: Sequence[Token]) -> ast.TypeExpr | None:
+        from pytrace.semantics.c.expressions import expression
+        from pytrace.semantics.c.parse import Parser
+
+        parser = Parser(self._is_type)
+        tree = parser.expression(tokens, "sizeof(")
+        node = None if tree is None else expression(tree, lambda coord: tokens[parser.index(coord)].span)
+        return (
+            node.of if isinstance(node, ast.Sizeof) and isinstance(node.of, ast.NamedType | ast.PointerType) else None
+        )
+
+    def _is_type(self, name: str) -> bool:
+        from pytrace.semantics.typenames import integer_type
+
+        return name in ("bool", "void") or integer_type(name) is not None or self.typedef(name) is not None
 
     def _written(self, node: ast.Expr | ast.TypeExpr) -> t.Type | None:
         from pytrace.semantics.typenames import BUILTIN_TYPES, integer_type
@@ -223,9 +242,9 @@ def read_definitions(
     for path in reversed(include_files):
         text = f'#include "{path}"'
         spans.insert(0, Span(Source("--include", text), 0, len(text)))
-    if spans:
+    env._later = finder
+    if spans and not _put_off(finder, spans):
         env._own = _Unit.empty(finder, diagnostics)
-        env._later = finder
         _read(env, env._own, spans, diagnostics)
     return env
 
@@ -299,6 +318,18 @@ class _Finder:
         return name.startswith(("linux/", "net/", "asm/", "uapi/", "vmlinux", "trace/", "asm-generic/"))
 
 
+def _put_off(finder: _Finder, spans: Sequence[Span]) -> bool:
+    """Whether the definitions only include headers that are not read now, which takes no preprocessor."""
+    includes = [_INCLUDE.fullmatch(span.text.strip()) for span in spans]
+    if None in includes:
+        return False
+    found = [finder(m[2], m[1] == "<", span) for m, span in zip(includes, spans, strict=True) if m]
+    if any(found):
+        finder.later.clear()
+        return False
+    return True
+
+
 def _text_of(path: str) -> Source:
     with open(path, "rb") as file:
         data = file.read(MAX_HEADER)
@@ -306,16 +337,14 @@ def _text_of(path: str) -> Source:
 
 
 def _read(env: CEnvironment, unit: _Unit, spans: Sequence[Span], diagnostics: Diagnostics) -> None:
-    from pytrace.semantics.c.declarations import declare
-    from pytrace.semantics.c.tokens import CError
+    tokens = unit.preprocessor.read(*spans)
+    if not tokens:
+        return
 
-    try:
-        tokens = unit.preprocessor.read(*spans)
-        own = {id(s.source) for s in spans}
-        declare(tokens, _Names(env), unit.declared, diagnostics, lambda span: id(span.source) in own)
-    except CError as e:
-        for d in e.diagnostics:
-            diagnostics.error(d.span, d.message, d.hint)
+    from pytrace.semantics.c.declarations import declare
+
+    own = {id(s.source) for s in spans}
+    declare(tokens, _Names(env), unit.declared, diagnostics, lambda span: id(span.source) in own)
     _complete_pointers(unit.declared, env)
 
 

@@ -1,35 +1,30 @@
-"""C declarations: struct, union, enum and typedef to `types`. Functions and variables are read over.
-
-What headers write beyond the standard is understood as far as it bears on layouts: `__attribute__((packed))` and
-`((aligned(n)))`, `__packed`, `__aligned(n)`, `_Alignas`; the kernel's annotations (`__user`, `__rcu`, …) are passed,
-but a pointer to `__user` memory knows that it is one.
-"""
+"""C declarations: struct, union, enum and typedef to `types`. Functions and variables are read over."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from pycparser import c_ast
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
-from pytrace.semantics.c.declarators import (
-    INTEGER_WORDS,
-    MAX_DEPTH,
-    QUALIFIERS,
-    Declarations,
-    DeclaratorParser,
-    Names,
-    Specifiers,
-    Tag,
-    integer,
-)
+from pytrace.semantics import fold
+from pytrace.semantics.c.declared import Declarations, Names, Tag
+from pytrace.semantics.c.expressions import expression
 from pytrace.semantics.c.layout import Member, lay_out
+from pytrace.semantics.c.parse import Parser
+from pytrace.semantics.c.scan import Attribute, Declaration, scan
 from pytrace.semantics.c.tokens import CError, Token
+from pytrace.semantics.typenames import integer_type
+from pytrace.syntax import ast
 
-_STORAGE = frozenset(("extern", "static", "inline", "register", "auto", "_Thread_local", "_Noreturn", "__extension__"))
-_STORAGE |= {"__inline", "__inline__", "__always_inline", "__thread"}
-_FLOATS = {"float": 4, "double": 8, "_Float16": 2, "_Float32": 4, "_Float64": 8, "_Float128": 16, "__float128": 16}
-_UINT8 = t.Int(8, False)
-_VALIST = t.Array(t.UINT64, 3)
+_BYTE = t.Int(8, False)
+# What the language has no values of takes its room all the same.
+_OPAQUE = {"float": 4, "double": 8, "long double": 16, "_Float16": 2, "_Float32": 4, "_Float64": 8, "_Float128": 16}
+_OPAQUE |= {"__float128": 16, "__int128": 16}
+_SIMPLE: dict[str, t.Type] = {"void": t.VOID, "_Bool": t.BOOL, "bool": t.BOOL, "signed": t.INT32}
+_SIMPLE["__builtin_va_list"] = t.Array(t.UINT64, 3)
 
 
 def declare(
@@ -41,216 +36,267 @@ def declare(
 ) -> None:
     """Reads declarations, adding to `into`. One that cannot be understood is left out and reported: an error if it is
     the script's own (`is_own`), else a warning, as a header may well hold things that nobody here needs."""
-    parser = _Parser(tokens, names, into)
-    while parser.at < len(tokens):
-        start = parser.at
+    reader = _Reader(tokens, names, into)
+    for declaration in reader.scanned.declarations:
+        first = reader.tokens[declaration.start]
+        if declaration.function or first.text in ("extern", "static"):
+            continue
         try:
-            parser.external()
+            reader.read(declaration)
         except CError as e:
-            report = diagnostics.error if is_own(tokens[start].span) else diagnostics.warning
+            report = diagnostics.error if is_own(first.span) else diagnostics.warning
             for d in e.diagnostics:
                 report(d.span, d.message, d.hint)
-            parser.skip_from(start)
+        except RecursionError:
+            diagnostics.error(first.span, "this declaration is nested too deeply")
 
 
-class _Parser(DeclaratorParser):
-    def external(self) -> None:
-        """One declaration, or a stray `;`."""
-        if self.accept(";"):
-            return
-        if self.peek() in ("_Static_assert", "static_assert", "asm", "__asm__"):
-            self.skip_from(self.at)
-            return
-        spec = self._specifiers()
-        if self.accept(";"):
-            return
-        while True:
-            name, kind, _ = self.declarator(spec.type, spec.user)
-            self.attributes(spec)
-            if spec.typedef and name is not None:
-                self.into.typedefs[name.text] = kind
-                if spec.aligned or spec.packed:
-                    self.into.alignments[id(kind)] = (kind, spec.aligned or 1)
-            if self.peek() in ("=", "{"):  # a variable or a function: nobody asks for it
-                self.skip_from(self.at)
-                return
-            if not self.accept(","):
-                break
-        self.expect(";")
+class _Reader:
+    def __init__(self, tokens: Sequence[Token], names: Names, into: Declarations) -> None:
+        self.scanned = scan(tokens)
+        self.tokens = self.scanned.tokens
+        self.names = names
+        self.into = into
+        self.parser = Parser(self._is_type)
+        self._made: dict[int, t.Type] = {}
 
-    def _specifiers(self) -> Specifiers:
-        span = self.here()
-        spec = Specifiers(t.VOID, span)
-        found: t.Type | None = None
-        words: list[str] = []
-        while self.at < len(self.tokens):
-            text = self.peek()
-            if text == "typedef":
-                spec.typedef = True
-                self.at += 1
-            elif text in _STORAGE or text in QUALIFIERS:
-                self.at += 1
-            elif text == "__user":
-                spec.user = True
-                self.at += 1
-            elif self.attribute(spec):
-                pass
-            elif text in ("struct", "union") and not found:
-                found = self._struct_specifier("struct" if text == "struct" else "union", spec)
-            elif text == "enum" and not found:
-                found = self._enum_specifier()
-            elif text in INTEGER_WORDS and (not found or words):
-                words.append(text)
-                found = t.VOID
-                self.at += 1
-            elif not found and (known := self._simple(text)) is not None:
-                found = known
-                self.at += 1
-            else:
-                break
-        if words == ["long"] and self.peek() == "double":
-            self.at += 1
-            found, words = t.Array(_UINT8, 16), []
-            self.into.alignments[id(found)] = (found, 16)
-        if words:
-            found = integer(words)
-            if isinstance(found, t.Array):
-                self.into.alignments[id(found)] = (found, 16)
-        if found is None:
-            token = self.tokens[self.at] if self.at < len(self.tokens) else None
-            if token is not None and token.kind == "name":
-                raise CError(token.span, f"unknown type name '{token.text}'")
-            raise CError(self.here(), "expected a declaration")
-        spec.type = found
-        spec.span = span
-        return spec
+    def read(self, declaration: Declaration) -> None:
+        self._made = {}
+        for node in self.parser.declaration(self.tokens, declaration.start, declaration.end):
+            match node:
+                case c_ast.Typedef():
+                    kind = self._type(node.type)
+                    packed, aligned = self._attributes(
+                        self.scanned.of_member(self.parser.index(_named(node.type).coord))
+                    )
+                    if packed or aligned:
+                        kind = self.into.aligned(kind, aligned or 1)
+                    self.into.typedefs[node.name] = kind
+                case c_ast.Decl(type=c_ast.Struct() | c_ast.Union() | c_ast.Enum()):
+                    self._base(node.type)
+                case c_ast.Decl():
+                    self._base(_named(node.type).type)
+
+    # --- what is known ------------------------------------------------------------------------------
+
+    def _is_type(self, name: str) -> bool:
+        return name in _SIMPLE or name in _OPAQUE or self._typedef(name) is not None
+
+    def _typedef(self, name: str) -> t.Type | None:
+        return self.into.typedefs.get(name) or integer_type(name) or self.names.typedef(name)
+
+    def _struct(self, tag: Tag, name: str) -> t.Struct | None:
+        return self.into.structs.get((tag, name)) or self.names.struct(tag, name)
+
+    def value(self, node: ast.Expr) -> fold.Value | None:
+        """For `fold`: enumerators and sizes."""
+        match node:
+            case ast.Identifier(name=name) if name in self.into.enumerators:
+                return self.into.enumerators[name][0]
+            case ast.Sizeof(of=of) if (kind := self._written(of)) is not None:
+                return kind.size
+            case _:
+                return self.names.value(node)
+
+    def _written(self, node: ast.Expr | ast.TypeExpr) -> t.Type | None:
+        match node:
+            case ast.PointerType():
+                return t.Pointer(t.VOID)
+            case ast.ArrayType(size=size) if size is not None and (element := self._written(node.element)):
+                count = fold.evaluate(size, self)
+                return t.Array(element, count) if isinstance(count, int) else None
+            case ast.NamedType(tag="struct" | "union" as tag, name=name):
+                return self._struct(tag, name)
+            case ast.NamedType(tag="enum", name=name):
+                return self.into.enums.get(name) or self.names.enum(name)
+            case ast.NamedType(name=name):
+                return self._simple(name)
+            case _:
+                return None
 
     def _simple(self, name: str) -> t.Type | None:
-        """A type of one word that is not an integer's."""
-        match name:
-            case "void":
+        if name in _OPAQUE:
+            return self.into.aligned(t.Array(_BYTE, _OPAQUE[name]), _OPAQUE[name])
+        return _SIMPLE.get(name) or self._typedef(name)
+
+    def _span(self, coord: Any) -> Span:
+        return self.tokens[self.parser.index(coord)].span
+
+    def _constant(self, node: Any, what: str) -> int:
+        tree = expression(node, self._span)
+        try:
+            value = fold.evaluate(tree, self)
+        except fold.FoldError as e:
+            raise CError(tree.span, str(e)) from None
+        if not isinstance(value, int):
+            raise CError(tree.span, f"{what} must be a constant integer")
+        return int(value)
+
+    def _attributes(self, attributes: Sequence[Attribute]) -> tuple[bool, int]:
+        """Whether they say packed, and the largest alignment that they ask for, 0 if none does."""
+        aligned = 0
+        for attribute in attributes:
+            if not attribute.packed:
+                aligned = max(aligned, self._alignment(attribute.value))
+        return any(a.packed for a in attributes), aligned
+
+    def _alignment(self, value: Sequence[Token]) -> int:
+        if not value:
+            return 16
+        parser = Parser(self._is_type)
+
+        node = parser.expression(value, "sizeof(")
+        if node is not None and isinstance(node.expr, c_ast.Typename):
+            return self.into.alignment(self._type(node.expr.type))
+        tree = expression(parser.expression(value), lambda coord: value[parser.index(coord)].span)
+        number = fold.evaluate(tree, self)
+        if not isinstance(number, int) or number < 1 or number & (number - 1) or number > 1 << 20:
+            raise CError(value[0].span.to(value[-1].span), f"an alignment must be a power of two, not {number}")
+        return number
+
+    # --- types --------------------------------------------------------------------------------------
+
+    def _type(self, node: Any) -> t.Type:
+        match node:
+            case c_ast.TypeDecl() | c_ast.Typename():
+                return self._base(node.type)
+            case c_ast.PtrDecl():
+                space: Literal["user", ""] = "user" if "volatile" in (getattr(node.type, "quals", None) or ()) else ""
+                return t.Pointer(self._target(node.type), space)
+            case c_ast.ArrayDecl():
+                return self._array(node)
+            case c_ast.FuncDecl():  # only pointers to functions can be members
                 return t.VOID
-            case "_Bool" | "bool":
-                return t.BOOL
-            case "__builtin_va_list":
-                return _VALIST
-            case _ if name in _FLOATS:
-                kind = t.Array(_UINT8, _FLOATS[name])
-                self.into.alignments[id(kind)] = (kind, kind.count)
+            case _:
+                return self._base(node)
+
+    def _target(self, node: Any) -> t.Type:
+        """What a pointer is to. Named structs are incomplete there, which keeps types finite; such a one may be
+        declared later or never."""
+        match node:
+            case c_ast.TypeDecl(type=c_ast.Struct(decls=None) | c_ast.Union(decls=None)):
+                return t.Struct(_tag(node.type), node.type.name, 0, None)
+            case _:
+                return _incomplete(self._type(node))
+
+    def _array(self, node: Any) -> t.Type:
+        element = self._type(node.type)
+        count = 0 if node.dim is None else self._constant(node.dim, "the size of an array")
+        if not 0 <= count <= 1 << 40:
+            raise CError(expression(node.dim, self._span).span, f"an array cannot have {count} elements")
+        if isinstance(element, t.Void) or (isinstance(element, t.Struct) and element.fields is None):
+            raise CError(self._span(node.coord), f"an array cannot be made of '{element}'")
+        return self.into.aligned(t.Array(element, count), self.into.alignment(element))
+
+    def _base(self, node: Any) -> t.Type:
+        known = self._made.get(id(node))  # `struct { … } a, b;` has one node for both
+        if known is None:
+            self._made[id(node)] = known = self._make(node)
+        return known
+
+    def _make(self, node: Any) -> t.Type:
+        match node:
+            case c_ast.IdentifierType():
+                name = " ".join(sorted(node.names, reverse=True))  # `double long` is `long double`
+                kind = self._simple("__int128" if "__int128" in node.names else name)
+                if kind is None:
+                    raise CError(self._span(node.coord), f"unknown type name '{name}'")
                 return kind
-            case _ if self.at < len(self.tokens) and self.tokens[self.at].kind == "name":
-                return self.into.typedefs.get(name) or self.names.typedef(name)
-        return None
+            case c_ast.Struct(decls=None) | c_ast.Union(decls=None):
+                return self._struct(_tag(node), node.name) or t.Struct(_tag(node), node.name, 0, None)
+            case c_ast.Struct() | c_ast.Union():
+                return self._defined_struct(node)
+            case c_ast.Enum(values=None):
+                return self.into.enums.get(node.name) or self.names.enum(node.name) or t.Enum(node.name, 32, False, ())
+            case c_ast.Enum():
+                return self._defined_enum(node)
+            case c_ast.Typename():
+                return self._type(node.type)
+            case _:
+                raise CError(self._span(node.coord), "this type is not understood")
 
     # --- struct, union, enum --------------------------------------------------------------------------
 
-    def _struct_specifier(self, tag: Tag, outer: Specifiers) -> t.Type:
-        self.at += 1
-        inner = Specifiers(t.VOID, self.here())
-        while self.attribute(inner):
-            pass
-        name = ""
-        if self.at < len(self.tokens) and self.tokens[self.at].kind == "name":
-            name = self.tokens[self.at].text
-            self.at += 1
-        span = self.here()
-        if not self.accept("{"):
-            if not name:
-                raise CError(span, f"expected a name or '{{' after '{tag}'")
-            # A pointer's target may be declared later or never: nothing is looked up for it.
-            known = self.struct(tag, name) if self.peek() != "*" else None
-            return known or t.Struct(tag, name, 0, None)
-        self.nesting += 1
-        if self.nesting > MAX_DEPTH:
-            raise CError(span, "structs are nested too deeply")
-        members: list[Member] = []
-        while not self.accept("}"):
-            if self.at >= len(self.tokens):
-                raise CError(span, f"this {tag} does not end", "its closing '}' is missing")
-            self._members(members)
-        self.nesting -= 1
-        after = Specifiers(t.VOID, span)
-        self.attributes(after, ("", "*"))
-        packed = inner.packed or after.packed
-        made, align = lay_out(tag, name, members, packed, max(inner.aligned, after.aligned))
-        self.into.alignments[id(made)] = (made, align)
-        if name:
-            self.into.structs[tag, name] = made
+    def _body(self, coord: Any) -> int:
+        """The `{` after the name of a struct or the word enum."""
+        at = self.parser.index(coord)
+        while self.tokens[at].text != "{":
+            at += 1
+        return at
+
+    def _defined_struct(self, node: Any) -> t.Struct:
+        tag, body = _tag(node), self._body(node.coord)
+        pack = self.scanned.packs.get(body, 0)
+        members = [m for decl in node.decls if isinstance(decl, c_ast.Decl) for m in self._member(decl, pack)]
+        packed, aligned = self._attributes(self.scanned.of_body.get(body, ()))
+        made, boundary = lay_out(tag, node.name or "", members, packed or pack == 1, aligned)
+        self.into.alignments[id(made)] = (made, boundary)
+        if node.name:
+            self.into.structs[tag, node.name] = made
         return made
 
-    def _members(self, members: list[Member]) -> None:
-        if self.accept(";"):
-            return
-        if self.peek() in ("_Static_assert", "static_assert"):
-            self.at += 1
-            self.skip_brackets()
-            self.expect(";")
-            return
-        spec = self._specifiers()
-        if self.peek() == ";":
-            self.at += 1
-            # Without a name only an anonymous struct or union is a member; `struct x { … };` inside another declares x.
-            if isinstance(spec.type, t.Struct) and not spec.type.name:
-                members.append(Member("", spec.type, self.into.alignment(spec.type), None, spec.aligned, spec.packed))
-            return
-        while True:
-            name, kind, span = (
-                (None, spec.type, self.here()) if self.peek() == ":" else self.declarator(spec.type, spec.user)
-            )
-            here = Specifiers(kind, span, packed=spec.packed, aligned=spec.aligned)
-            bits = None
-            if self.accept(":"):
-                bits = self.constant("the width of a bitfield")
-                if not isinstance(kind, t.Int | t.Bool | t.Enum):
-                    raise CError(span, f"a bitfield cannot be a {kind}")
-                if not 0 <= bits <= (1 if isinstance(kind, t.Bool) else 8 * kind.size):
-                    raise CError(span, f"a bitfield of type {kind} cannot have {bits} bits")
-            self.attributes(here)
-            if isinstance(kind, t.Void) or (isinstance(kind, t.Struct) and kind.fields is None):
-                raise CError(span, f"member '{name.text if name else ''}' has the incomplete type '{kind}'")
-            natural = self.into.alignment(kind)
-            members.append(Member(name.text if name else "", kind, natural, bits, here.aligned, here.packed))
-            if not self.accept(","):
-                break
-        self.expect(";")
+    def _member(self, node: Any, pack: int) -> list[Member]:
+        kind = self._type(node.type)
+        bare = isinstance(node.type, c_ast.Struct | c_ast.Union | c_ast.Enum)
+        # Without a name only an anonymous struct or union is a member; `struct x { … };` inside another declares x.
+        if bare and (not isinstance(kind, t.Struct) or kind.name):
+            return []
+        coord = node.type.coord if bare else _named(node.type).coord
+        span = self._span(coord if coord is not None or node.bitsize is None else node.bitsize.coord)
+        bits = None if node.bitsize is None else self._constant(node.bitsize, "the width of a bitfield")
+        if bits is not None and not isinstance(kind, t.Int | t.Bool | t.Enum):
+            raise CError(span, f"a bitfield cannot be a {kind}")
+        if bits is not None and not 0 <= bits <= (1 if isinstance(kind, t.Bool) else 8 * kind.size):
+            raise CError(span, f"a bitfield of type {kind} cannot have {bits} bits")
+        if isinstance(kind, t.Void) or (isinstance(kind, t.Struct) and kind.fields is None):
+            raise CError(span, f"member '{node.name or ''}' has the incomplete type '{kind}'")
+        packed, aligned = self._attributes(() if coord is None else self.scanned.of_member(self.parser.index(coord)))
+        natural = self.into.alignment(kind)
+        return [Member(node.name or "", kind, min(natural, pack or natural), bits, aligned, packed)]
 
-    def _enum_specifier(self) -> t.Type:
-        self.at += 1
-        spec = Specifiers(t.VOID, self.here())
-        while self.attribute(spec):
-            pass
-        name = ""
-        if self.at < len(self.tokens) and self.tokens[self.at].kind == "name":
-            name = self.tokens[self.at].text
-            self.at += 1
-        span = self.here()
-        if not self.accept("{"):
-            known = self.into.enums.get(name) or self.names.enum(name)
-            return known or t.Enum(name, 32, False, ())
+    def _defined_enum(self, node: Any) -> t.Enum:
         members: list[tuple[str, int]] = []
-        pending = dict(self.into.enumerators)
+        before = dict(self.into.enumerators)
         following = 0
-        while not self.accept("}"):
-            token = self.tokens[self.at] if self.at < len(self.tokens) else None
-            if token is None or token.kind != "name":
-                raise CError(token.span if token else span, "expected the name of an enumerator")
-            self.at += 1
-            if self.accept("="):
-                following = self.constant("the value of an enumerator")
-            members.append((token.text, following))
-            self.into.enumerators[token.text] = (following, t.Enum(name, 32, False, ()))
-            following += 1
-            if not self.accept(","):
-                self.expect("}")
-                break
-        self.into.enumerators = pending
-        self.attributes(spec, ("", "*"))
+        try:
+            for item in node.values.enumerators:
+                if not isinstance(item, c_ast.Enumerator):
+                    continue
+                if item.value is not None:
+                    following = self._constant(item.value, "the value of an enumerator")
+                members.append((item.name, following))
+                self.into.enumerators[item.name] = (following, t.Enum(node.name or "", 32, False, ()))
+                following += 1
+        finally:
+            self.into.enumerators = before
+        packed, _ = self._attributes(self.scanned.of_body.get(self._body(node.coord), ()))
         low, high = min((v for _, v in members), default=0), max((v for _, v in members), default=0)
         signed = low < 0
         wide = low < -(1 << 31) or high >= 1 << (31 if signed else 32)
-        made = t.Enum(name, 8 if spec.packed else 64 if wide else 32, signed, tuple(members))
-        if name:
-            self.into.enums[name] = made
-        for member, value in members:
-            self.into.enumerators[member] = (value, made)
+        made = t.Enum(node.name or "", 8 if packed else 64 if wide else 32, signed, tuple(members))
+        if node.name:
+            self.into.enums[node.name] = made
+        for name, value in members:
+            self.into.enumerators[name] = (value, made)
         return made
+
+
+def _tag(node: Any) -> Tag:
+    return "struct" if isinstance(node, c_ast.Struct) else "union"
+
+
+def _named(node: Any) -> Any:
+    """The innermost part of a declarator, which has its name."""
+    while not isinstance(node, c_ast.TypeDecl):
+        node = node.type
+    return node
+
+
+def _incomplete(kind: t.Type) -> t.Type:
+    match kind:
+        case t.Struct(name=name) if name:
+            return t.Struct(kind.tag, name, kind.byte_size, None)
+        case t.Array():
+            return t.Array(_incomplete(kind.element), kind.count)
+        case _:
+            return kind

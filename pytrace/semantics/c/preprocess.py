@@ -1,20 +1,20 @@
-"""The C preprocessor: macros of both kinds, conditionals, includes. Tokens in, tokens out, with the spans of the text
-that a person wrote: what a macro stands for is reported where the macro is used.
-"""
+"""The C preprocessor: pcpp, with what it reads and finds wrong tied to the places of the script."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from typing import Any
+
+from pcpp import Action, OutputDirective
+from pcpp import Preprocessor as Pcpp
 
 from pytrace.diagnostics import Diagnostics, Source, Span
-from pytrace.record import record, replace
-from pytrace.semantics import fold
-from pytrace.semantics.c.expressions import ExpressionParser
-from pytrace.semantics.c.tokens import CError, Token, tokenize
+from pytrace.semantics.c.tokens import Lines, Token
 
 MAX_INCLUDE_DEPTH = 100
-MAX_EXPANDED = 1_000_000
+MAX_EXPANSIONS = 50_000
+"""So many macros within macros are replaced for one script; more are a bomb."""
 
 # What the compiler of the kernel says of itself, as far as headers ask.
 PREDEFINED = {
@@ -42,283 +42,163 @@ PREDEFINED = {
 }
 MACHINES = {"x86_64": "__x86_64__", "aarch64": "__aarch64__", "riscv64": "__riscv"}
 
-
-@record
-class Macro:
-    """A `#define`. `params` is None for one without parentheses; `variadic` takes the rest as `__VA_ARGS__`."""
-
-    name: str
-    body: tuple[Token, ...]
-    span: Span
-    params: tuple[str, ...] | None = None
-    variadic: bool = False
-
-
-@record(frozen=False)
-class _Conditional:
-    span: Span
-    active: bool
-    taken: bool
-    outer: bool
-    otherwise: bool = False
-
-
 # Gives the text of a header by its name, whether it was asked for in <>, and the directive that asks; None: not there.
 Find = Callable[[str, bool, Span], Source | None]
-_Hidden = tuple[Token, frozenset[str]]
 
 
-class Preprocessor:
+class _EndlessError(Exception):
+    """Ends the replacing of macros that grow without end."""
+
+
+class Preprocessor(Pcpp):  # type: ignore[misc]  # pcpp has no type hints
     """Reads texts one after the other; `macros` is what they have defined so far. A directive that cannot be understood
     is reported, and read over."""
 
     def __init__(self, find: Find, diagnostics: Diagnostics, machine: str = "x86_64") -> None:
+        super().__init__()
         self.find = find
         self.diagnostics = diagnostics
-        self.macros: dict[str, Macro] = {}
-        self.depth = 0
-        self.expanded = 0
-        self._seen_once: set[str] = set()
+        self.rewrite_paths: list[tuple[str, str]] = []  # so that a token's `source` is the key of its text
+        self._texts: dict[str, Lines] = {}
+        self._expansions = 0
         for name, value in (PREDEFINED | {MACHINES.get(machine, f"__{machine}__"): "1"}).items():
-            source = Source("predefined", value)
-            span = Span(source, 0, len(value))
-            self.macros[name] = Macro(name, tuple(tokenize(span)), span)
+            self.define(f"{name} {value}")
 
     def read(self, *spans: Span) -> list[Token]:
-        """The tokens that are left of the texts which `spans` cover, read as one file."""
+        """The tokens that are left of the texts which `spans` cover, read as one file. `#pragma pack` is left in."""
+        output: list[Any] = []
+        try:
+            for token in self._read(f"<{len(self._texts)}>", Lines(spans, complete=True)):
+                output.append(token)
+        except _EndlessError as e:
+            self.on_error(self.source, self.linemacro, f"the macro {e} grows without end")
+        except RecursionError:
+            self.on_error(self.source, self.linemacro, "macros are nested too deeply here")
+        except Exception as e:  # malformed directives end pcpp in many ways
+            directive = self.lastdirective
+            self.on_error(self.source, directive.lineno if directive else 1, f"the preprocessor cannot read this: {e}")
+        return self._placed(output)
+
+    def names(self) -> Iterator[str]:
+        """Macros without parameters that texts have defined; names of the implementation are left out."""
+        return (n for n, m in self.macros.items() if m.arglist is None and n not in PREDEFINED and n[:2] != "__")
+
+    def body(self, name: str) -> list[Token]:
+        """What a macro without parameters stands for, with the macros in it replaced; empty for any other name."""
+        macro = self.macros.get(name)
+        if macro is None or macro.arglist is not None:
+            return []
+        self._expansions = 0
+        try:
+            return self._placed(self.expand_macros([copy(token) for token in macro.value], [name]))
+        except (_EndlessError, RecursionError):
+            return []
+
+    # --- where things are ---------------------------------------------------------------------------
+
+    def _read(self, key: str, lines: Lines) -> Iterator[Any]:
+        self._texts[key] = lines
+        found: Iterator[Any] = self.parsegen(lines.text, key, key)
+        return found
+
+    def _placed(self, tokens: Iterable[Any]) -> list[Token]:
         output: list[Token] = []
-        pending: list[Token] = []
-        conditions: list[_Conditional] = []
-        tokens = [t for span in spans for t in tokenize(span)]
-        at = 0
-        while at < len(tokens):
-            token = tokens[at]
-            end = at + 1
-            if token.text == "#" and token.gap == "\n":
-                while end < len(tokens) and tokens[end].gap != "\n":
-                    end += 1
-                try:
-                    included = self._directive(tokens[at:end], conditions)
-                except CError as e:
-                    self._report(e)
-                    included = None
-                if included is not None:
-                    output += self.expand(pending)
-                    pending = []
-                    output += included
-            elif not conditions or conditions[-1].active:
-                pending.append(token)
-            at = end
-        for c in conditions:
-            self.diagnostics.error(c.span, "this conditional has no #endif")
-        return output + self.expand(pending)
-
-    def _report(self, error: CError) -> None:
-        for d in error.diagnostics:
-            self.diagnostics.error(d.span, d.message, d.hint)
-
-    # --- directives -------------------------------------------------------------------------------
-
-    def _directive(self, line: Sequence[Token], conditions: list[_Conditional]) -> list[Token] | None:
-        active = not conditions or conditions[-1].active
-        if len(line) < 2:
-            return None
-        name, rest = line[1], line[2:]
-        whole = line[0].span.to(line[-1].span)
-        match name.text:
-            case "if" | "ifdef" | "ifndef":
-                value = active and self._condition(name, rest)
-                conditions.append(_Conditional(whole, value, value, active))
-            case "elif" | "else" | "endif" if not conditions:
-                raise CError(whole, f"#{name.text} without #if")
-            case "elif" | "else":
-                c = conditions[-1]
-                if c.otherwise:
-                    raise CError(whole, f"#{name.text} after #else")
-                c.otherwise = name.text == "else"
-                c.active = c.outer and not c.taken and (c.otherwise or self._condition(name, rest))
-                c.taken = c.taken or c.active
-            case "endif":
-                conditions.pop()
-            case _ if not active:
-                return None
-            case "define":
-                self._define(rest, whole)
-            case "undef" if rest:
-                self.macros.pop(rest[0].text, None)
-            case "include" | "include_next" | "import":
-                return self._include(rest, whole)
-            case "error":
-                raise CError(whole, whole.text.lstrip("# "))
-            case "pragma" if rest and rest[0].text == "once":
-                self._seen_once.add(whole.source.name)
-            case "pragma" | "warning" | "line" | "ident" | "undef":
-                pass
-            case _:
-                raise CError(whole, f"unknown preprocessor directive #{name.text}")
-        return None
-
-    def _condition(self, name: Token, rest: Sequence[Token]) -> bool:
-        if name.text in ("ifdef", "ifndef"):
-            if not rest:
-                raise CError(name.span, f"#{name.text} needs a name")
-            return (rest[0].text in self.macros) == (name.text == "ifdef")
-        if not rest:
-            raise CError(name.span, f"#{name.text} needs an expression")
-        tokens: list[Token] = []
-        at = 0
-        while at < len(rest):
-            token = rest[at]
-            if token.text == "defined":
-                bracket = at + 1 < len(rest) and rest[at + 1].text == "("
-                at += 2 if bracket else 1
-                known = at < len(rest) and rest[at].text in self.macros
-                tokens.append(Token("number", "1" if known else "0", token.span))
-                at += 1 if bracket else 0
-            else:
-                tokens.append(token)
-            at += 1
-        parser = ExpressionParser(self.expand(tokens), is_type=lambda name: False)
-        if not parser.tokens:
-            return False
-        try:
-            return bool(fold.evaluate(parser.expression(), _Zero()))
-        except fold.FoldError as e:
-            raise CError(name.span.to(rest[-1].span), str(e)) from None
-
-    def _define(self, rest: Sequence[Token], whole: Span) -> None:
-        if not rest or rest[0].kind != "name":
-            raise CError(whole, "#define needs a name")
-        name, body = rest[0], list(rest[1:])
-        params: list[str] | None = None
-        variadic = False
-        if body and body[0].text == "(" and body[0].gap == "":
-            params = []
-            at = 1
-            while at < len(body) and body[at].text != ")":
-                if body[at].text == "...":
-                    variadic = True
-                elif body[at].kind == "name":
-                    params.append(body[at].text)
-                at += 1
-            if at >= len(body):
-                raise CError(whole, f"the parameters of {name.text} do not end")
-            body = body[at + 1 :]
-        if variadic and params is not None:
-            params.append("__VA_ARGS__")
-        known = None if params is None else tuple(params)
-        self.macros[name.text] = Macro(name.text, tuple(body), name.span, known, variadic)
-
-    def _include(self, rest: Sequence[Token], whole: Span) -> list[Token] | None:
-        if rest and rest[0].kind == "name":
-            rest = self.expand(rest)
-        if not rest:
-            raise CError(whole, "#include needs the name of a file")
-        if rest[0].kind == "string":
-            name, system = rest[0].text[1:-1], False
-        elif rest[0].text == "<" and rest[-1].text == ">":
-            name, system = rest[0].span.to(rest[-1].span).text[1:-1], True
-        else:
-            raise CError(whole, "#include needs a name in <> or quotes")
-        source = self.find(name, system, whole)
-        if source is None or source.name in self._seen_once:
-            return None
-        if self.depth >= MAX_INCLUDE_DEPTH:
-            raise CError(whole, "headers include each other without end")
-        self.depth += 1
-        try:
-            return self.read(Span(source, 0, len(source.text)))
-        finally:
-            self.depth -= 1
-
-    # --- macros -----------------------------------------------------------------------------------
-
-    def expand(self, tokens: Iterable[Token]) -> list[Token]:
-        """The tokens with every macro replaced by what it stands for."""
-        return [t for t, _ in self._expand(deque((t, frozenset[str]()) for t in tokens))]
-
-    def _expand(self, pending: deque[_Hidden]) -> list[_Hidden]:
-        output: list[_Hidden] = []
-        while pending:
-            token, hidden = pending.popleft()
-            macro = self.macros.get(token.text) if token.kind == "name" else None
-            if macro is None or token.text in hidden:
-                output.append((token, hidden))
+        joined = False
+        for token in tokens:
+            if token.type in self.t_WS or token.type in self.t_COMMENT:
+                joined = False
                 continue
-            if macro.params is None:
-                body = [(t, frozenset[str]()) for t in macro.body]
-            elif pending and pending[0][0].text == "(":
-                body = self._call(macro, token, pending)
-            else:
-                output.append((token, hidden))
+            text = token.value.replace("\n", "")
+            if not text:
                 continue
-            self.expanded += len(body)
-            if self.expanded > MAX_EXPANDED:
-                raise CError(token.span, f"the macro {macro.name} grows without end")
-            inner = hidden | {macro.name}
-            pending.extendleft((replace(t, span=token.span), h | inner) for t, h in reversed(_pasted(body)))
+            # pcpp cuts what it has no token for: `1ULL`, `0b11`, `...`, and what `##` makes of those.
+            if joined and (
+                (_is_word(output[-1].text[-1]) and _is_word(text[0]))
+                or (text == "." and output[-1].text in (".", ".."))
+            ):
+                last = output.pop()
+                output.append(Token(last.text + text, Span(last.span.source, last.span.start, last.span.end + 1)))
+            else:
+                output.append(Token(text, self._span(token)))
+            joined = True
         return output
 
-    def _call(self, macro: Macro, name: Token, pending: deque[_Hidden]) -> list[_Hidden]:
-        args: list[list[_Hidden]] = [[]]
-        pending.popleft()
-        depth = 1
-        params = macro.params or ()
-        while depth:
-            if not pending:
-                raise CError(name.span, f"the arguments of {macro.name} do not end")
-            item = pending.popleft()
-            text = item[0].text
-            depth += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
-            if text == "," and depth == 1 and not (macro.variadic and len(args) == len(params)):
-                args.append([])
-            elif depth:
-                args[-1].append(item)
-        given = dict(zip(params, args, strict=False))
-        for missing in params[len(args) :]:
-            given[missing] = []
-        body: list[_Hidden] = []
-        for i, token in enumerate(macro.body):
-            before = macro.body[i - 1].text if i else ""
-            after = macro.body[i + 1].text if i + 1 < len(macro.body) else ""
-            if token.text == "#" and after in given:
-                continue
-            if token.kind != "name" or token.text not in given:
-                body.append((token, frozenset()))
-            elif before == "#":
-                text = "".join((" " if t.gap and j else "") + t.text for j, (t, _) in enumerate(given[token.text]))
-                quoted = text.replace("\\", "\\\\").replace('"', '\\"')
-                body.append((Token("string", f'"{quoted}"', token.span, " "), frozenset()))
-            elif "##" in (before, after):
-                body += given[token.text] or [(Token("op", "", token.span), frozenset())]
-            else:
-                body += self._expand(deque(given[token.text]))
-        return body
+    def _span(self, token: Any) -> Span:
+        """Where a token stands. What a macro stands for is where the macro is used."""
+        lines = self._texts.get(token.source)
+        if lines is None:
+            return Span(Source("predefined", token.value), 0, len(token.value))
+        if used := getattr(token, "expanded_from", None):
+            return lines.word(token.lineno, used[::-1])
+        return lines.span(token.lexpos, len(token.value))
 
+    def _line(self, key: str, number: int) -> Span:
+        lines = self._texts.get(key)
+        return Span(Source("predefined", ""), 0, 0) if lines is None else lines.line(max(1, number))
 
-class _Zero:
-    """In `#if`, a name that is no macro is 0."""
+    # --- what pcpp asks -----------------------------------------------------------------------------
 
-    def value(self, node: object) -> fold.Value | None:
-        return 0
+    def on_error(self, file: str, line: int, msg: str) -> None:
+        """A complaint of pcpp's, in the words of the other diagnostics."""
+        if msg.startswith("Unterminated"):
+            msg = "this conditional has no #endif"
+        elif msg.startswith("Misplaced"):
+            msg = f"{msg.split()[1]} without #if"
+        elif msg.startswith("Could not evaluate"):
+            msg = "division by zero" if "ZeroDivision" in msg else "this condition is no integer expression"
+        self.diagnostics.error(self._line(file, line), msg[0].lower() + msg[1:])
 
+    def on_directive_handle(self, directive: Any, toks: Any, ifpassthru: bool, precedingtoks: Any) -> bool:
+        self.lastdirective = directive
+        name = directive.value
+        if name in ("define", "undef", "ifdef", "ifndef") and (not toks or toks[0].type != self.t_ID):
+            self.on_error(directive.source, directive.lineno, f"#{name} needs a name")
+            raise OutputDirective(Action.IgnoreAndRemove)
+        if name in ("if", "elif", "pragma") and not toks:
+            if name != "pragma":
+                self.on_error(directive.source, directive.lineno, f"#{name} needs an expression")
+            raise OutputDirective(Action.IgnoreAndRemove)
+        return True
 
-def _pasted(body: list[_Hidden]) -> list[_Hidden]:
-    if not any(t.text == "##" for t, _ in body):
-        return [(t, h) for t, h in body if t.text]
-    output: list[_Hidden] = []
-    paste = False
-    for token, hidden in body:
-        if token.text == "##":
-            paste = True
-        elif paste and output:
-            paste = False
-            left, _ = output.pop()
-            text = left.text + token.text
-            source = Source("pasted", text)
-            output += [(replace(t, span=left.span), hidden) for t in tokenize(Span(source, 0, len(text)))]
-            if not text:
-                output.append((Token("op", "", left.span), hidden))
+    def on_directive_unknown(self, directive: Any, toks: Any, ifpassthru: bool, precedingtoks: Any) -> bool | None:
+        name = directive.value
+        if name == "pragma":
+            return None if toks[0].value == "pack" else True
+        if name == "error":
+            self.on_error(directive.source, directive.lineno, " ".join(["error", "".join(t.value for t in toks)]))
+        elif name not in ("warning", "line", "ident", "include_next", "import"):
+            self.on_error(directive.source, directive.lineno, f"unknown preprocessor directive #{name}")
+        return True
+
+    def include(self, tokens: Any, original_line: Any) -> Iterator[Any]:
+        """What stands in the place of an `#include`: the tokens of a header that `find` gives."""
+        if not tokens:
+            self.on_error(original_line[0].source, original_line[0].lineno, "#include needs the name of a file")
+            return
+        key, line = original_line[0].source, original_line[0].lineno
+        text = "".join(token.value for token in tokens)
+        if tokens[0].type == self.t_STRING:
+            name, system = tokens[0].value[1:-1], False
+        elif text[0] == "<" and ">" in text:
+            name, system = text[1 : text.index(">")].strip(), True
         else:
-            output.append((token, hidden))
-    return [(t, h) for t, h in output if t.text]
+            self.on_error(key, line, "#include needs a name in <> or quotes")
+            return
+        source = self.find(name, system, self._line(key, line))
+        if source is None or source.name in self.include_once:
+            return
+        if self.include_depth > MAX_INCLUDE_DEPTH:
+            self.on_error(key, line, "headers include each other without end")
+            return
+        yield from self._read(source.name, Lines([Span(source, 0, len(source.text))]))
+
+    def expand_macros(self, tokens: Any, expanding_from: Any = ()) -> Any:
+        if expanding_from:
+            self._expansions += 1
+            if self._expansions > MAX_EXPANSIONS:
+                raise _EndlessError(expanding_from[0])
+        return super().expand_macros(tokens, list(expanding_from))
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"

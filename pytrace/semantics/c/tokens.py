@@ -1,39 +1,25 @@
-"""C text to tokens that know where they came from."""
+"""Tokens of C text that know where they came from, and what the literals among them mean."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Literal
+from bisect import bisect_right
+from collections.abc import Sequence
 
-from pytrace.diagnostics import Diagnostic, ScriptError, Span
+from pytrace.diagnostics import Diagnostic, ScriptError, Source, Span
 from pytrace.record import record
-
-Kind = Literal["name", "number", "string", "char", "op", "end"]
 
 
 @record
 class Token:
-    """`text` is as written; `string` and `char` keep their quotes. `gap` is what stood before it: nothing, white space
-    or comments, or a line's end that no backslash took away."""
+    """`text` is as written, a string or character with its quotes."""
 
-    kind: Kind
     text: str
     span: Span
-    gap: Literal["", " ", "\n"] = ""
 
-
-_TOKEN = re.compile(
-    r"""
-    (?P<space>(?:\s|\\\n|//[^\n]*|/\*.*?\*/)+)
-  | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
-  | (?P<number>\.?[0-9](?:[eEpP][+-]|[A-Za-z0-9_.])*)
-  | (?P<string>(?:u8|[uUL])?"(?:\\.|[^"\\\n])*")
-  | (?P<char>[uUL]?'(?:\\.|[^'\\\n])+')
-  | (?P<op>\.\.\.|<<=|>>=|<<|>>|->|\+\+|--|<=|>=|==|!=|&&|\|\||\#\#|[-+*/%&|^]=|.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    @property
+    def is_name(self) -> bool:
+        return self.text[0].isalpha() or self.text[0] == "_"
 
 
 class CError(ScriptError):
@@ -43,58 +29,85 @@ class CError(ScriptError):
         super().__init__([Diagnostic(span, message, hint)])
 
 
-_NO_LINE_END = re.compile(r"/\*.*?\*/|\\\n|//[^\n]*", re.DOTALL)
+class Lines:
+    """Pieces of sources one below the other, without the white space at the ends of lines, and where each line is
+    from. With `complete`, a piece that lacks the `;` which C wants after a definition gets one."""
 
+    def __init__(self, spans: Sequence[Span], complete: bool = False) -> None:
+        lines: list[str] = []
+        self._starts: list[int] = []
+        self._origins: list[tuple[Source, int]] = []
+        at = 0
+        for span in spans:
+            offset, text = span.start, span.text
+            pieces = text.splitlines(keepends=True)
+            if complete and not text.lstrip().startswith("#") and not text.rstrip().endswith(";"):
+                pieces.append(";")
+            for piece in pieces:
+                lines.append(piece.rstrip())
+                self._starts.append(at)
+                self._origins.append((span.source, offset))
+                at += len(lines[-1]) + 1
+                offset = min(offset + len(piece), span.end)
+        self.text = "\n".join(lines)
 
-def tokenize(span: Span) -> Iterator[Token]:
-    """The tokens of the text that `span` covers. A character that C has no use for is an `op` like any other.
-    Raises `CError` for a comment that does not end."""
-    data, at = span.source.text, span.start
-    gap: Literal["", " ", "\n"] = "\n"
-    while at < span.end:
-        match = _TOKEN.match(data, at, span.end)
-        assert match is not None  # any character is an op
-        if match.lastgroup == "space":
-            gap = "\n" if gap == "\n" or "\n" in _NO_LINE_END.sub(" ", match[0]) else " "
-        elif data.startswith("/*", at):
-            raise CError(Span(span.source, at, at + 2), "this comment does not end")
-        else:
-            kind: Kind = match.lastgroup  # type: ignore[assignment]  # the groups are named after the kinds
-            yield Token(kind, match[0], Span(span.source, at, match.end()), gap)
-            gap = ""
-        at = match.end()
+    def span(self, at: int, length: int) -> Span:
+        """The place of `length` characters at an offset of `text`."""
+        line = bisect_right(self._starts, at) - 1
+        source, offset = self._origins[line]
+        start = min(offset + at - self._starts[line], len(source.text))
+        return Span(source, start, min(start + length, len(source.text)))
+
+    def line(self, number: int) -> Span:
+        """The place of a line, without the white space around it."""
+        start = self._starts[min(number, len(self._starts)) - 1]
+        shown = self.text[start:].split("\n", 1)[0]
+        return self.span(start + len(shown) - len(shown.lstrip()), max(1, len(shown.strip())))
+
+    def word(self, number: int, words: Sequence[str]) -> Span:
+        """The place of the first of `words` that stands in a line, else of the line."""
+        line = self.line(number)
+        for word in words:
+            if match := re.search(rf"\b{re.escape(word)}\b", line.text):
+                return Span(line.source, line.start + match.start(), line.start + match.end())
+        return line
 
 
 _SIMPLE = {"n": 10, "t": 9, "r": 13, "a": 7, "b": 8, "f": 12, "v": 11, "e": 27, "\\": 92, "'": 39, '"': 34, "?": 63}
+_QUOTED = re.compile(r"""(?:u8|[uUL])?(["'])((?:\\.|(?!\1).)*)\1\s*""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]+)|([0-7]{1,3})|(.))", re.DOTALL)
+_INTEGER = re.compile(r"(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0([0-7]*)|([1-9][0-9]*))[uUlL]{0,3}")
 
 
-def unquote(token: Token) -> str:
-    """The characters of a string or character token; bytes above 0x7f from escapes become surrogates if not UTF-8."""
-    body = token.text[token.text.index(token.text[-1]) + 1 : -1]
+def unquote(text: str) -> str:
+    """The characters of a character or of strings beside each other; bytes above 0x7f from escapes become surrogates if
+    they are not UTF-8."""
     data = bytearray()
-    at = 0
-    for match in _ESCAPE.finditer(body):
-        data += body[at : match.start()].encode("utf-8", "surrogateescape")
-        if match[1] or match[2]:
-            data.append(int(match[1] or match[2], 16 if match[1] else 8) & 0xFF)
-        else:
-            data += bytes([_SIMPLE[match[3]]]) if match[3] in _SIMPLE else match[3].encode()
-        at = match.end()
-    data += body[at:].encode("utf-8", "surrogateescape")
+    for quoted in _QUOTED.finditer(text):
+        body, at = quoted[2], 0
+        for match in _ESCAPE.finditer(body):
+            data += body[at : match.start()].encode("utf-8", "surrogateescape")
+            if match[1] or match[2]:
+                data.append(int(match[1] or match[2], 16 if match[1] else 8) & 0xFF)
+            else:
+                data += bytes([_SIMPLE[match[3]]]) if match[3] in _SIMPLE else match[3].encode()
+            at = match.end()
+        data += body[at:].encode("utf-8", "surrogateescape")
     return data.decode("utf-8", "surrogateescape")
 
 
-def number(token: Token) -> int:
-    """The value of an integer token. Raises `CError` if it is none."""
-    match = re.fullmatch(r"(0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)[uUlL]{0,3}", token.text)
+def character(text: str) -> int:
+    """The value of a character: of type int, and of several characters with the first one on top."""
+    data = unquote(text).encode("utf-8", "surrogateescape")
+    return int.from_bytes(data[:8], "big") if len(data) > 1 else (data[0] ^ 0x80) - 0x80 if data else 0
+
+
+def number(text: str) -> int | None:
+    """The value of an integer as written; None for anything else."""
+    match = _INTEGER.fullmatch(text)
     if match is None:
-        raise CError(token.span, f"not an integer: {token.text}")
-    digits = match[1]
-    if digits[:2].lower() in ("0x", "0b"):
-        return int(digits, 0)
-    if len(digits) > 1 and digits[0] == "0":
-        if set(digits) & {"8", "9"}:
-            raise CError(token.span, f"not an octal number: {token.text}")
-        return int(digits, 8)
-    return int(digits)
+        return None
+    for digits, base in zip(match.groups(), (16, 2, 8, 10), strict=True):
+        if digits is not None:
+            return int(digits or "0", base)
+    return None

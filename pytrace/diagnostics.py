@@ -73,12 +73,11 @@ class Span:
 
     @property
     def place(self) -> str:
-        """``file:line:c1-c2``, without anything that a terminal would obey. Of several lines only the first counts."""
+        """``file:line:c1-c2``, c2 being the column after the last, as bpftrace has it; without anything that a terminal
+        would obey. Of several lines only the first counts."""
         line, column = self.source.position(self.start)
-        last = column + self.width - 1
-        where = f"{column}-{last}" if last > column else f"{column}"
         name = "".join(c if c.isprintable() else "?" for c in self.source.name)
-        return f"{name}:{line}:{where}"
+        return f"{name}:{line}:{column}-{column + self.width}"
 
     @property
     def width(self) -> int:

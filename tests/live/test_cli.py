@@ -186,7 +186,7 @@ def test_script_on_the_standard_input(pytrace: Runner) -> None:
 
 def test_warnings_can_be_silenced(pytrace: Runner) -> None:
     script = 'begin { printf("%d\\n", $1); exit(); }'
-    assert "-e:1:24-25: WARNING: " in pytrace("-e", script).stderr
+    assert "-e:1:24-26: WARNING: " in pytrace("-e", script).stderr
     assert "WARNING" not in pytrace("--no-warnings", "-e", script).stderr
 
 

@@ -350,42 +350,42 @@ def test_system_headers_wait_until_they_are_needed(tmp_path: Path) -> None:
     [
         (
             "struct x { nosuch_t a; };",
-            "test:1:12-19: ERROR: unknown type name 'nosuch_t'\nstruct x { nosuch_t a; };\n           ~~~~~~~~",
+            "test:1:12-20: ERROR: unknown type name 'nosuch_t'\nstruct x { nosuch_t a; };\n           ~~~~~~~~",
         ),
-        ("struct x { int a };", "test:1:18: ERROR: expected ';'\nstruct x { int a };\n                 ~"),
+        ("struct x { int a };", "test:1:18-19: ERROR: expected ';'\nstruct x { int a };\n                 ~"),
         (
             "struct x { struct y b; };",
-            "test:1:21: ERROR: member 'b' has the incomplete type 'struct y'\n"
+            "test:1:21-22: ERROR: member 'b' has the incomplete type 'struct y'\n"
             "struct x { struct y b; };\n"
             "                    ~",
         ),
         (
             "struct x { int a : 33; };",
-            "test:1:16: ERROR: a bitfield of type int32 cannot have 33 bits\n"
+            "test:1:16-17: ERROR: a bitfield of type int32 cannot have 33 bits\n"
             "struct x { int a : 33; };\n"
             "               ~",
         ),
         (
             "struct x { int a[1 / 0]; };",
-            "test:1:18-22: ERROR: division by zero\nstruct x { int a[1 / 0]; };\n                 ~~~~~",
+            "test:1:18-23: ERROR: division by zero\nstruct x { int a[1 / 0]; };\n                 ~~~~~",
         ),
         (
             "struct x { int a[n]; };",
-            "test:1:18: ERROR: the size of an array must be a constant integer\n"
+            "test:1:18-19: ERROR: the size of an array must be a constant integer\n"
             "struct x { int a[n]; };\n"
             "                 ~",
         ),
-        ("#if 1", "test:1:1-5: ERROR: this conditional has no #endif\n#if 1\n~~~~~"),
-        ("#endif", "test:1:1-6: ERROR: #endif without #if\n#endif\n~~~~~~"),
-        ("#error not here", "test:1:1-15: ERROR: error not here\n#error not here\n~~~~~~~~~~~~~~~"),
+        ("#if 1", "test:1:1-6: ERROR: this conditional has no #endif\n#if 1\n~~~~~"),
+        ("#endif", "test:1:1-7: ERROR: #endif without #if\n#endif\n~~~~~~"),
+        ("#error not here", "test:1:1-16: ERROR: error not here\n#error not here\n~~~~~~~~~~~~~~~"),
         (
             '#include "nosuch.h"',
-            "test:1:1-19: ERROR: 'nosuch.h' file not found\n"
+            "test:1:1-20: ERROR: 'nosuch.h' file not found\n"
             '#include "nosuch.h"\n'
             "~~~~~~~~~~~~~~~~~~~\n"
             "HINT: looked beside the script; -I adds a directory",
         ),
-        ("/* for ever", "test:1:1-2: ERROR: this comment does not end\n/* for ever\n~~"),
+        ("/* for ever", "test:1:1-3: ERROR: this comment does not end\n/* for ever\n~~"),
     ],
 )
 def test_mistakes(text: str, message: str) -> None:

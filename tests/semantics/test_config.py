@@ -130,7 +130,7 @@ def test_environment_mistakes_are_diagnosed_and_ignored() -> None:
     assert config.max_strlen == 7
     (mistake,) = found
     assert mistake.render() == (
-        "environment:1:1-14: ERROR: max_strlen: expecting a number, got 'foo'\nMAX_STRLEN=foo\n~~~~~~~~~~~~~~"
+        "environment:1:1-15: ERROR: max_strlen: expecting a number, got 'foo'\nMAX_STRLEN=foo\n~~~~~~~~~~~~~~"
     )
 
 

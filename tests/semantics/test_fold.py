@@ -123,7 +123,7 @@ def test_fold_reports_and_leaves_what_has_no_value() -> None:
     found = Diagnostics()
     assert fold(expr("f(1 / 0)"), diagnostics=found) == expr("f(1 / 0)")
     (mistake,) = found
-    assert mistake.render() == "test:1:3-7: ERROR: division by zero\nf(1 / 0)\n  ~~~~~"
+    assert mistake.render() == "test:1:3-8: ERROR: division by zero\nf(1 / 0)\n  ~~~~~"
 
 
 def test_names_come_from_the_environment() -> None:

@@ -151,13 +151,13 @@ def test_a_mistake_shows_the_calls_that_led_to_it() -> None:
     expand_macros(parse(Source("test", text)), found)
     (mistake,) = found
     assert mistake.render() == (
-        "test:1:23-24: ERROR: Unhygienic access to map: @a. Maps must be passed into the macro as arguments.\n"
+        "test:1:23-25: ERROR: Unhygienic access to map: @a. Maps must be passed into the macro as arguments.\n"
         "macro inner() { print(@a); }\n"
         "                      ~~\n"
-        "test:2:17-23: ERROR: expanded from\n"
+        "test:2:17-24: ERROR: expanded from\n"
         "macro outer() { inner(); }\n"
         "                ~~~~~~~\n"
-        "test:3:9-15: ERROR: expanded from\n"
+        "test:3:9-16: ERROR: expanded from\n"
         "begin { outer(); }\n"
         "        ~~~~~~~\n"
         "HINT: give the macro a parameter '@a'"

@@ -100,7 +100,7 @@ def test_count_is_not_for_probe_text() -> None:
     params.substitute(script(probe(point="interval:s:$#")), (), {}, found)
     (mistake,) = found
     assert mistake.render() == (
-        "test:1:1-13: ERROR: invalid character after '$' in a probe: '#'\n"
+        "test:1:1-14: ERROR: invalid character after '$' in a probe: '#'\n"
         "interval:s:$#\n"
         "~~~~~~~~~~~~~\n"
         'HINT: quote this part if it is meant as it is, e.g. "$#"'
@@ -172,7 +172,7 @@ def test_a_mistake_of_the_command_line_shows_it() -> None:
     params.substitute(script(probe("print(getopt('count', 5))")), (), {"cuont": "7"}, found)
     (mistake,) = found
     assert mistake.render() == (
-        "command line:1:1-9: ERROR: unexpected named parameter --cuont\n"
+        "command line:1:1-10: ERROR: unexpected named parameter --cuont\n"
         "--cuont=7\n~~~~~~~~~\nHINT: did you mean '--count'?"
     )
 

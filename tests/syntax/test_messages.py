@@ -10,157 +10,157 @@ from pytrace.syntax import IncompleteError, ast, parse, parse_entry
 REPORTS = {
     # --- separators and delimiters
     "begin { print(1) print(2) }": """
--e:1:17: ERROR: missing ';' before 'print'
+-e:1:17-18: ERROR: missing ';' before 'print'
 begin { print(1) print(2) }
                 ~""",
     "begin { print(1 }": """
--e:1:14: ERROR: this '(' is not closed before the '}' in line 1
+-e:1:14-15: ERROR: this '(' is not closed before the '}' in line 1
 begin { print(1 }
              ~""",
     "begin {\n  print(1);\n": """
--e:1:7: ERROR: this '{' is never closed
+-e:1:7-8: ERROR: this '{' is never closed
 begin {
       ~""",
     "begin { f(); } }": """
--e:1:16: ERROR: this '}' closes nothing
+-e:1:16-17: ERROR: this '}' closes nothing
 begin { f(); } }
                ~""",
     'begin { print("abc); }': """
--e:1:15-18: ERROR: this string is never closed
+-e:1:15-19: ERROR: this string is never closed
 begin { print("abc); }
               ~~~~
 HINT: a string ends with '"' on the same line""",
     "begin { /* never }": """
--e:1:9-10: ERROR: this comment is never closed
+-e:1:9-11: ERROR: this comment is never closed
 begin { /* never }
         ~~
 HINT: a comment ends with '*/'""",
     # --- < >
     "kprobe:f < $x = $a > 5; @ = 1; >": """
--e:1:20: ERROR: this '>' can be read as a comparison or as the end of the action
+-e:1:20-21: ERROR: this '>' can be read as a comparison or as the end of the action
 kprobe:f < $x = $a > 5; @ = 1; >
                    ~
 HINT: inside '< … >', write a comparison in parentheses, `(a > b)`, and end the last statement with ';'""",
     "kprobe:f < @ = count(); }": """
--e:1:25: ERROR: this '}' cannot close an action that was opened with '<'
+-e:1:25-26: ERROR: this '}' cannot close an action that was opened with '<'
 kprobe:f < @ = count(); }
                         ~
 HINT: close it with '>'""",
     "kprobe:f { @ = count(); >": """
--e:1:25: ERROR: this '>' cannot close an action that was opened with '{'
+-e:1:25-26: ERROR: this '>' cannot close an action that was opened with '{'
 kprobe:f { @ = count(); >
                         ~
 HINT: close it with '}'""",
     "kprobe:f < @ = 1;": """
--e:1:10: ERROR: this '<' opens an action that is never closed
+-e:1:10-11: ERROR: this '<' opens an action that is never closed
 kprobe:f < @ = 1;
          ~
 HINT: the action ends with '>'; a '>' that compares stands in parentheses, `(a > b)`""",
     # --- outside of actions
     "kprobe:f foo { }": """
--e:1:10-12: ERROR: expected '{' or a predicate after the probe, found 'foo'
+-e:1:10-13: ERROR: expected '{' or a predicate after the probe, found 'foo'
 kprobe:f foo { }
          ~~~
 HINT: write `probe /condition/ { statements }`; an attach point with spaces in it stands in double quotes""",
     "uprobe:/bin/bash:readline/pid == 1/ { }": """
--e:1:31-32: ERROR: expected '{' or a predicate after the probe, found '=='
+-e:1:31-33: ERROR: expected '{' or a predicate after the probe, found '=='
 uprobe:/bin/bash:readline/pid == 1/ { }
                               ~~
 HINT: after a path, a predicate needs a space before its first '/'""",
     "kprobe:f /pid == 1 { }": """
--e:1:20: ERROR: expected '/', found '{'
+-e:1:20-21: ERROR: expected '/', found '{'
 kprobe:f /pid == 1 { }
                    ~
 HINT: a predicate ends with '/', and an action '{ … }' follows""",
     "begin {} struct x { int y; };": """
--e:1:10-29: ERROR: C definitions must come before the first probe, macro or function
+-e:1:10-30: ERROR: C definitions must come before the first probe, macro or function
 begin {} struct x { int y; };
          ~~~~~~~~~~~~~~~~~~~~
 HINT: move it to the top of the script""",
     # --- inside
     "begin { if $x = 1 { } }": """
--e:1:15: ERROR: expected '{', found '='
+-e:1:15-16: ERROR: expected '{', found '='
 begin { if $x = 1 { } }
               ~
 HINT: '=' assigns, and only in a statement of its own; '==' compares""",
     "begin { if ($x) print(1); }": """
--e:1:17-21: ERROR: expected '{', found 'print'
+-e:1:17-22: ERROR: expected '{', found 'print'
 begin { if ($x) print(1); }
                 ~~~~~
 HINT: the body of an if, else, for, while or unroll stands in braces""",
     "begin { if (1) { } elif (2) { } }": """
--e:1:29: ERROR: expected '=', '}' or ';', found '{'
+-e:1:29-30: ERROR: expected '=', '}' or ';', found '{'
 begin { if (1) { } elif (2) { } }
                             ~
 HINT: write `else if`""",
     "begin { for ($i = 0; $i < 5; $i++) { } }": """
--e:1:17: ERROR: expected ':', found '='
+-e:1:17-18: ERROR: expected ':', found '='
 begin { for ($i = 0; $i < 5; $i++) { } }
                 ~
 HINT: loops are `for ($i : 0..10) { … }` and `for ($kv : @map) { … }`""",
     "begin { else { } }": """
--e:1:9-12: ERROR: expected a statement or '}', found 'else'
+-e:1:9-13: ERROR: expected a statement or '}', found 'else'
 begin { else { } }
         ~~~~
 HINT: `else` follows the '}' of an `if`""",
     'begin { printf "hello"; }': """
--e:1:16-22: ERROR: unexpected "hello"
+-e:1:16-23: ERROR: unexpected "hello"
 begin { printf "hello"; }
                ~~~~~~~
 HINT: arguments stand in parentheses: `printf(…)`""",
     "begin { let x = 1; }": """
--e:1:13: ERROR: expected a variable, found 'x'
+-e:1:13-14: ERROR: expected a variable, found 'x'
 begin { let x = 1; }
             ~""",
     "begin { let $x : = 1; }": """
--e:1:18: ERROR: expected a type, found '='
+-e:1:18-19: ERROR: expected a type, found '='
 begin { let $x : = 1; }
                  ~""",
     "begin { $a.b = 2; }": """
--e:1:9-16: ERROR: tuples, records and what is read from memory cannot be assigned to
+-e:1:9-17: ERROR: tuples, records and what is read from memory cannot be assigned to
 begin { $a.b = 2; }
         ~~~~~~~~
 HINT: make a new value and assign that to a variable or a map""",
     "begin { f()++; }": """
--e:1:9-11: ERROR: ++ changes a variable or a map, and this is neither
+-e:1:9-12: ERROR: ++ changes a variable or a map, and this is neither
 begin { f()++; }
         ~~~""",
     "begin { $x = { 1; }; }": """
--e:1:14-19: ERROR: this block is used as a value and has none
+-e:1:14-20: ERROR: this block is used as a value and has none
 begin { $x = { 1; }; }
              ~~~~~~
 HINT: its last statement must be an expression without ';'""",
     "begin { $x = 1.5; }": """
--e:1:14-16: ERROR: there are no floating-point numbers
+-e:1:14-17: ERROR: there are no floating-point numbers
 begin { $x = 1.5; }
              ~~~
 HINT: count in smaller units""",
     "begin { $x = 'a'; }": """
--e:1:14-16: ERROR: unexpected ''a''
+-e:1:14-17: ERROR: unexpected ''a''
 begin { $x = 'a'; }
              ~~~
 HINT: strings are written in double quotes; a character is written as its number""",
     r'begin { print("a\q"); }': r"""
--e:1:17-18: ERROR: unknown escape \q
+-e:1:17-19: ERROR: unknown escape \q
 begin { print("a\q"); }
                 ~~
 HINT: the escapes are \n \t \r \\ \" \NNN (octal) and \xNN (hexadecimal)""",
     # --- several in one go
     "begin { @x = ; $y = 1 +; print(1; }\nend { $z = 09; }\nkprobe:f { let x; ok(); }": """
--e:1:14: ERROR: expected an expression, found ';'
+-e:1:14-15: ERROR: expected an expression, found ';'
 begin { @x = ; $y = 1 +; print(1; }
              ~
--e:1:24: ERROR: expected an expression, found ';'
+-e:1:24-25: ERROR: expected an expression, found ';'
 begin { @x = ; $y = 1 +; print(1; }
                        ~
--e:1:33: ERROR: expected ',' or ')', found ';'
+-e:1:33-34: ERROR: expected ',' or ')', found ';'
 begin { @x = ; $y = 1 +; print(1; }
                                 ~
--e:2:12-13: ERROR: '09' is not an integer
+-e:2:12-14: ERROR: '09' is not an integer
 end { $z = 09; }
            ~~
 HINT: a leading 0 makes it octal, with digits 0 to 7
--e:3:16: ERROR: expected a variable, found 'x'
+-e:3:16-17: ERROR: expected a variable, found 'x'
 kprobe:f { let x; ok(); }
                ~""",
 }

@@ -227,7 +227,9 @@ class _Round:
 
             self.diagnostics.error(n.span, f"Invalid bpf map type: {n.kind}", nearest(n.kind, MAP_KINDS))
             return
+        used = n.map.name in self.learnt.maps and self.learnt.maps[n.map.name].used
         symbol = c.symbols.map(n.map)
+        symbol.used = used  # to be declared is not to be used
         size = symbol.max_entries
         if n.size is not None:
             size = c.constant(n.size, "the size of a map")

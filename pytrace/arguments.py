@@ -18,6 +18,7 @@ OPTIONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("v", "verbose", "", "verbose", "say more; with -l, show the arguments of each probe"),
     ("q", "quiet", "", "quiet", "say nothing but what the script prints"),
     ("h", "help", "", "help", "show this text"),
+    ("", "help-functions", "", "functions", "show the functions of the language, or those named, with examples"),
     ("V", "version", "", "version", "show the version"),
     ("", "info", "", "info", "show what this kernel can do"),
     ("p", "pid", "PID", "pid", "trace only this process, until it ends"),
@@ -70,7 +71,7 @@ class Arguments:
         self.script: str | None = None
         self.positional: list[str] = []
         self.named: dict[str, str] = {}
-        self.list = self.info = self.help = self.version = self.fmt = self.test = self.bench = False
+        self.list = self.info = self.functions = self.help = self.version = self.fmt = self.test = self.bench = False
         self.verbose = self.quiet = self.no_warnings = self.unsafe = self.dry_run = self.helper_errors = False
         self.pid: int | None = None
         self.command: str | None = None

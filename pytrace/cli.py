@@ -38,6 +38,10 @@ def _dispatch(arguments: Arguments) -> int:
     if arguments.help:
         sys.stdout.write(usage())
         return 0
+    if arguments.functions:
+        from pytrace.commands.functions import functions_command
+
+        return functions_command([*filter(None, [arguments.script]), *arguments.positional])
     if arguments.version:
         from pytrace import __version__
 

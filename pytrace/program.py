@@ -20,6 +20,7 @@ A plain slot (`Storage.SLOT`) is the value, padded to 8 bytes, then a u64 that i
 from __future__ import annotations
 
 import enum
+import os
 from typing import Literal
 
 from pytrace.format import Format
@@ -290,6 +291,7 @@ class EventSpec:
     join        argc u64, then argc strings   writes them separated by `text` (see below)
     time        none                writes the wall time by the strftime string `text`
     exit        code i64            ends the session
+    skboutput   boot time u64, size u64, Buffer   appends a packet to the capture file `text`
     unwatch     address u64         removes the program's watchpoints on an address
 
     `join`'s args are a Tuple of (u64 count, String…); unused strings are empty.
@@ -352,3 +354,19 @@ class Program:
     ring: str = "ring"
     counters_map: str = "counters"
     native: NativeCode | None = field(default=None, compare=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes a file that `load` reads: everything but the native code. Raises OSError."""
+        from pytrace import serial
+
+        with open(path, "wb") as file:
+            file.write(serial.dump(self))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Program:
+        """The program of a file that `save` wrote. Raises OSError, or `serial.BadProgram` if it is damaged or from
+        a release of pytrace whose programs look different."""
+        from pytrace import serial
+
+        with open(path, "rb") as file:
+            return serial.load(file.read())

@@ -9,6 +9,7 @@ from pytrace.functions import (
     mapops,
     meta,
     output,
+    packets,
     probe,
     process,
     search,
@@ -17,6 +18,7 @@ from pytrace.functions import (
     tables,
     tasks,
     time,
+    words,
 )
 from pytrace.functions.base import REGISTRY, Function
 
@@ -24,5 +26,5 @@ AGGREGATIONS = aggregations.NAMES
 
 __all__ = ["AGGREGATIONS", "REGISTRY", "Function"]
 
-del addresses, aggregations, bytes, cgroups, control, mapops, meta, output, probe, process, search, stacks, strings
-del tables, tasks, time
+del addresses, aggregations, bytes, cgroups, control, mapops, meta, output, packets, probe, process, search, stacks
+del strings, tables, tasks, time, words

@@ -108,10 +108,7 @@ def _lower_uaddr(lo: Lower, e: typed.Call) -> str:
     """The symbol is as far from the probed instruction in memory as it is in the file."""
     f = lo.f
     load, distances = e.data
-    if load is None:
-        ip = f.helper(Helper.get_func_ip, f"ptr {lo.context()}")
-    else:
-        ip = access.register(lo, load)
+    ip = f.helper(Helper.get_func_ip, f"ptr {lo.context()}") if load is None else access.register(lo, load)
     if len(set(distances)) == 1:
         return f.add(ip, distances[0])
     data = b"".join(d.to_bytes(8, "little", signed=True) for d in distances)

@@ -141,8 +141,8 @@ def tseries(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 
 @function(
     "quantile(hist h, int percent) -> int64",
-    "The value below which `percent` of 100 of a histogram's values lie, as far as its buckets tell: `h` is a map, or an "
-    "element of one, filled by hist() or lhist(). Not in bpftrace.",
+    "The value below which `percent` of 100 of a histogram's values lie, as far as its buckets tell. `h` is a map, or "
+    "an element of one, filled by hist() or lhist(). Not in bpftrace.",
     "interval:s:1 { @ = hist(nsecs % 1000); print(quantile(@, 99)); }",
     group=GROUP,
     lower=quantiles.quantile,

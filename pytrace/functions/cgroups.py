@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
+from pytrace.codegen import trusted
 from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
-from pytrace.probes.base import CtxLoad
 from pytrace.semantics import members, typed
 from pytrace.semantics.widen import convert
 
@@ -57,17 +57,13 @@ def cgroup_path(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return c.call(n, t.CgroupPath(pattern), convert(value, t.UINT64))
 
 
-def _trusted(value: typed.Expr) -> typed.ContextLoad | None:
-    """The load of a typed argument of the probe, whose pointer the verifier knows."""
-    while isinstance(value, typed.Convert):
-        value = value.operand
-    return value if isinstance(value, typed.ContextLoad) and isinstance(value.load, CtxLoad) else None
-
-
 def _lower_cookie(lo: Lower, e: typed.Call) -> str:
     f = lo.f
-    socket = f.load(f.offset(lo.context(), e.data), volatile=True)
-    return f.helper(Helper.get_socket_cookie, f"ptr {f.pointer(socket)}")
+    result, absent = f.alloca(8), f.label("absent")
+    f.store(0, result)
+    f.store(f.helper(Helper.get_socket_cookie, f"ptr {trusted.pointer(lo, e.args[0], absent)}"), result)
+    f.place(absent)
+    return f.load(result)
 
 
 @function(
@@ -88,10 +84,8 @@ def socket_cookie(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     struct = kind.to if isinstance(kind, t.Pointer) else None
     if not isinstance(struct, t.Struct) or struct.name != "sock":
         return c.error(n.span, f"socket_cookie() only supports 'struct sock *' arguments ('{kind}' provided)")
-    load = _trusted(value)
-    if load is not None and c.context and c.context.btf and c.kernel.features.has("socket_cookie"):
-        assert isinstance(load.load, CtxLoad)
-        return c.call(n, t.UINT64, data=load.load.offset)
+    if trusted.is_trusted(value, c.context) and c.kernel.features.has("socket_cookie"):
+        return c.call(n, t.UINT64, value)
     for name in ("__sk_common", "skc_cookie", "counter"):
         value = members.member(c, value, name, n.span)
     return convert(value, t.UINT64)

@@ -377,7 +377,7 @@ def _features() -> Iterable[Feature]:
     yield f("send_signal_thread", "bpf_send_signal_thread", "5.6", _knows(117, _RAW, "send_signal_thread"))
     yield f("override", "bpf_override_return (error injection)", "4.16", _knows(58, _KP, "override_return"))
     yield f("write_user", "bpf_probe_write_user", "4.8", _knows(36, _RAW, "probe_write_user"))
-    yield f("d_path", "bpf_d_path", "5.10", _knows(147, ProgType.TRACING, "d_path", _FENTRY, "filp_close"))
+    yield f("d_path", "bpf_d_path", "5.10", _knows(147, ProgType.TRACING, "d_path", AttachType.TRACE_ITER, "bpf_iter_task"))
     yield f(
         "skb_output",
         "bpf_skb_output",
@@ -388,7 +388,7 @@ def _features() -> Iterable[Feature]:
         "socket_cookie",
         "bpf_get_socket_cookie",
         "5.12",
-        _knows(46, ProgType.TRACING, "get_socket_cookie", _FENTRY, "tcp_connect"),
+        _knows(46, ProgType.TRACING, "get_socket_cookie", AttachType.TRACE_ITER, "bpf_iter_task"),
     )
     yield f("snprintf", "bpf_snprintf", "5.13", _knows(165, _RAW, "snprintf"))
     yield f("strncmp", "bpf_strncmp", "5.17", _knows(182, _RAW, "strncmp"))

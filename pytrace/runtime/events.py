@@ -8,6 +8,7 @@ from typing import Any
 from pytrace.output import Record, RecordReader, Renderer
 from pytrace.program import EventSpec, Program
 from pytrace.record import replace
+from pytrace.runtime.pcap import Captures
 from pytrace.runtime.usermaps import ScriptMap
 from pytrace.types import Stats
 
@@ -33,6 +34,7 @@ class Dispatcher:
     ) -> None:
         self._maps, self._output, self._exit, self._on_event = maps, output, exit, on_event
         self._unwatch = unwatch
+        self._captures = Captures()
         self._read = RecordReader(program)
         self._max_cat = int(dict(program.config).get("max_cat_bytes", 10240))
         self.errors = 0
@@ -65,6 +67,8 @@ class Dispatcher:
                 self._maps[spec.map].zero()
             case "exit":
                 self._exit(values[0] if values else 0)
+            case "skboutput":
+                self._capture(spec.text, *values)
             case "unwatch":
                 self._unwatch(values[0])
             case "cat":
@@ -85,6 +89,12 @@ class Dispatcher:
                 self._output.event(replace(spec, action="print", args=(kind,)), entry[1:])
             else:
                 self._output.map(target.user_map, [entry])
+
+    def _capture(self, path: str, boot_ns: int, size: int, data: bytes) -> None:
+        try:
+            self._captures.write(path, boot_ns, size, data)
+        except OSError as error:
+            self._output.message(f"ERROR: failed to write '{path}': {error.strerror}")
 
     def _cat(self, path: bytes) -> None:
         try:

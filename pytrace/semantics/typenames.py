@@ -68,6 +68,13 @@ def integer_type(name: str) -> t.Type | None:
     return _C_INTS.get(name)
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a bare name is a value of the language, like `pid`, of which the kernel also has a struct."""
+    from pytrace.functions import REGISTRY
+
+    return name in REGISTRY and REGISTRY[name].bare
+
+
 class TypeResolver:
     """Turns types as written into `types.Type`. `evaluate` types an expression, for `typeof` and array sizes."""
 
@@ -113,7 +120,7 @@ class TypeResolver:
         """The type of an expression or type, as in `sizeof` and `typeof`. A bare name that is a type is one."""
         if isinstance(node, ast.NamedType | ast.PointerType | ast.ArrayType | ast.TupleType | ast.TypeofType):
             return self.resolve(node)
-        if isinstance(node, ast.Identifier):
+        if isinstance(node, ast.Identifier) and not is_builtin(node.name):
             kind = self.resolve(ast.NamedType(node.name, span=node.span), quiet=True)
             if kind is not None:
                 return kind

@@ -75,6 +75,8 @@ class Engine:
         self.over = threading.Event()
         self.error: BaseException | None = None
         self.afterwards: list[Callable[[], object]] = []
+        self.survives: Callable[[Session], bool] | None = None
+        """Asked, in the thread, when `exit()` or the end of what it watches is to end the session: whether it goes on."""
         self.timers: list[Timer] = []
         self._commands: SimpleQueue[_Answer[Any] | None] = SimpleQueue()
         self._postponed: list[_Answer[Any]] = []
@@ -211,7 +213,9 @@ class Engine:
     def _serve(self, session: Session) -> None:
         while not self._stopping:
             self._obey(session)
-            if self._stopping or not session.poll(self._patience()):
+            if self._stopping:
+                return
+            if not session.poll(self._patience()) and not (self.survives and self.survives(session)):
                 return
             now = time.monotonic()
             for timer in list(self.timers):

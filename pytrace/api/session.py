@@ -20,7 +20,7 @@ from pytrace.kernel.privileges import require
 from pytrace.program import MapSpec, Program, UserMap
 
 if TYPE_CHECKING:
-    from pytrace.output import Record, Renderer
+    from pytrace.output import Record, Renderer, Resolver
     from pytrace.runtime import Child, Loaded
     from pytrace.runtime import Session as Inner
 
@@ -75,7 +75,8 @@ class Session:
                 session and is raised by `stop()` or the end of the `with` block
     output      where the text of `printf()` and `print()` goes: anything with `write(str)`, None for nowhere; by
                 default `sys.stdout`
-    renderer    shows everything instead: text, warnings and losses (see `pytrace.output.Renderer`)
+    renderer    shows everything instead: text, warnings and losses (see `pytrace.output.Renderer`); or a function that
+                makes one, given the session's `Resolver`, which knows its stacks
 
     Starting raises `PrivilegeError` where this process may not trace, and `KernelError` for everything that the kernel
     refuses. Lost events are counted in `lost`, and there is a `LostEventsWarning` in the thread that calls the next
@@ -89,7 +90,7 @@ class Session:
         pid: int = 0,
         on_event: OnEvent | None = None,
         output: TextStream | None = DEFAULT,
-        renderer: Renderer | None = None,
+        renderer: Renderer | Callable[[Resolver], Renderer] | None = None,
         options: CompileOptions | None = None,
         child: Child | None = None,
     ) -> None:
@@ -342,7 +343,7 @@ class _Inside:
         child: Child | None,
         on_event: OnEvent | None,
         output: TextStream | None,
-        renderer: Renderer | None,
+        renderer: Renderer | Callable[[Resolver], Renderer] | None,
     ) -> None:
         self.program, self._pid, self._child, self._on_event = program, pid, child, on_event
         self._output, self._renderer = output, renderer
@@ -361,6 +362,8 @@ class _Inside:
         if renderer is None:
             renderer = quiet = Quiet(self._output, symbols, self._trailer)
             self.warnings = quiet.warnings
+        elif callable(renderer):
+            renderer = renderer(symbols)
         self._session = Session(
             self.program,
             pid=self._pid,

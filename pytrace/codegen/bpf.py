@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pytrace.options import Options
     from pytrace.semantics.config import Config
 
+UNFILTERED = frozenset(("begin", "end", "test", "bench", "self", "interval", "iter"))
+"""Probes that fire for pytrace, not for a process: `-p` does not limit them."""
 _LOOPS = typed.ForMap | typed.ForRange | typed.While
 
 
@@ -194,6 +196,8 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
         cookie = f.helper(Helper.get_attach_cookie, "ptr %ctx")
         program.point_operand = f.binary("and", cookie, 0xFFFFFFFF)
         program.probe_index = f.add(program.point_operand, first)
+    if unit.options.pid and body.points[0].name.split(":")[0] not in UNFILTERED:
+        _only_process(lo, unit.options.pid, end)
     if program.has_callbacks:
         f.store(0, f.offset("%frame", program.FLOW))
         f.store(program.point_operand or "0", f.offset("%frame", program.PROBE))
@@ -207,6 +211,15 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
     lo.statements(probe.body.body)
     f.jump(end)
     f.place(end)
+
+
+def _only_process(lo: Lower, pid: int, end: str) -> None:
+    """`-p`: leaves unless this is the process."""
+    f = lo.f
+    going = f.label("process")
+    current = f.binary("lshr", f.helper(Helper.get_current_pid_tgid), 32)
+    f.branch(f.compare("eq", current, pid), going, end)
+    f.place(going)
 
 
 def _dispatch(lo: Lower, body: Body, end: str) -> str:

@@ -134,6 +134,27 @@ def test_the_end_of_a_process_ends_the_run(pytrace: Runner) -> None:
         assert running.finish(None).status == 0
 
 
+def test_only_the_given_process_counts(pytrace: Runner, compile_c: Compile) -> None:
+    """Another process does the same all the while; intervals fire nonetheless."""
+    script = "tracepoint:syscalls:sys_enter_read { @[pid] = count(); } rawtracepoint:sys_exit { @all[pid] = count(); } "
+    script += "interval:ms:20 { @ticks = count(); }"
+    reads = compile_c(READS)
+    with process(reads) as one, process(reads) as other:
+        for p in (one, other):
+            assert p.stdout is not None
+            assert p.stdout.read(1) == b"!"
+        running = pytrace.start("-p", str(one.pid), "-e", script).attached()
+        other.send_signal(signal.SIGUSR1)
+        other.wait(10)
+        time.sleep(0.1)
+        one.send_signal(signal.SIGUSR1)
+        result = running.finish(None)
+    counted = dict(re.findall(r"^@\[(\d+)\]: (\d+)$", result.stdout, re.M))
+    assert counted == {str(one.pid): "150"}
+    assert re.findall(r"^@all\[(\d+)\]", result.stdout, re.M) == [str(one.pid)]
+    assert re.search(r"^@ticks: [1-9]", result.stdout, re.M)
+
+
 def test_a_process_that_is_not_there(pytrace: Runner) -> None:
     with process("true") as gone:
         gone.wait()

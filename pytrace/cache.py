@@ -14,17 +14,18 @@ import stat
 _FOREIGN = stat.S_IWGRP | stat.S_IWOTH
 
 
-def _candidates() -> list[str]:
-    places = []
+def places() -> list[str]:
+    """Directories that are tried, in order."""
+    found = []
     if xdg := os.environ.get("XDG_CACHE_HOME", ""):
         # The specification says that a relative path is to be ignored.
         return [os.path.join(xdg, "pytrace")] if os.path.isabs(xdg) else []
     if os.geteuid() == 0:
-        places.append("/var/cache/pytrace")
+        found.append("/var/cache/pytrace")
     home = os.path.expanduser("~")
     if os.path.isabs(home):
-        places.append(os.path.join(home, ".cache", "pytrace"))
-    return places
+        found.append(os.path.join(home, ".cache", "pytrace"))
+    return found
 
 
 def _open_directory(path: str, create: bool) -> int | None:
@@ -51,7 +52,7 @@ def _open_directory(path: str, create: bool) -> int | None:
 
 def open_file(name: str) -> int | None:
     """A read-only fd of the cached file `name` (the caller closes it), or None."""
-    for path in _candidates():
+    for path in places():
         directory = _open_directory(path, create=False)
         if directory is None:
             continue
@@ -79,7 +80,7 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, data: bytes) -> bool:
     """Keeps `data` as `name`, all or nothing (readers see the old file or the new one). Says whether it could."""
-    for path in _candidates():
+    for path in places():
         directory = _open_directory(path, create=True)
         if directory is None:
             continue
@@ -100,3 +101,21 @@ def write(name: str, data: bytes) -> bool:
         finally:
             os.close(directory)
     return False
+
+
+def trim(prefix: str, limit: int) -> None:
+    """Removes the files whose names begin with `prefix` that were written longest ago, so that at most `limit` stay."""
+    for path in places():
+        directory = _open_directory(path, create=False)
+        if directory is None:
+            continue
+        try:
+            names = [n for n in os.listdir(directory) if n.startswith(prefix)]
+            if len(names) > limit:
+                names.sort(key=lambda n: os.stat(n, dir_fd=directory, follow_symlinks=False).st_mtime_ns)
+                for name in names[: len(names) - limit]:
+                    os.unlink(name, dir_fd=directory)
+        except OSError:
+            pass  # another process tidies up at the same time
+        finally:
+            os.close(directory)

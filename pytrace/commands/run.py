@@ -69,11 +69,20 @@ def options(arguments: Arguments, cpid: int) -> Options:
 
 
 def _compiled(arguments: Arguments, name: str, text: str, cpid: int) -> Program:
-    from pytrace.compiler import compile_script
+    from pytrace.compilecache import compiled
 
-    return compile_script(
-        text, name=name, params=arguments.positional, named=arguments.named, options=options(arguments, cpid)
-    )
+    chosen = options(arguments, cpid)
+    params, named = arguments.positional, arguments.named
+
+    def compile_it() -> Program:
+        from pytrace.codegen.libllvm import preload
+
+        preload()
+        from pytrace.compiler import compile_script
+
+        return compile_script(text, name=name, params=params, named=named, options=chosen)
+
+    return compiled(compile_it, text, name=name, params=params, named=named, options=chosen)
 
 
 def _trace(arguments: Arguments, program: Program, child: Child | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace import passing
 from pytrace import types as t
 from pytrace.codegen import trusted
 from pytrace.codegen.helpers import Helper
@@ -36,6 +37,7 @@ def cgroupid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
         return c.error(n.span, f'Failed to get `cgroupid` for path: "{path}": {reason}')
+    passing.note("the id of a cgroup")
     return typed.Const(number, type=t.UINT64, span=n.span)
 
 

@@ -10,7 +10,8 @@ from pytrace.probes.base import CtxAddress, CtxLoad, DataLoc, RegsLoad, StackLoa
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
 
 PROG_TYPE_TRACEPOINT = 5
 

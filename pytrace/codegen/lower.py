@@ -11,17 +11,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
-from pytrace.codegen import access, compare, events, loops, maps
+from pytrace.codegen import access, compare, events, loops, maps, statements, writers
 from pytrace.codegen.helpers import Helper
 from pytrace.codegen.ir import Function
 from pytrace.codegen.unit import BpfProgram, Unit
+from pytrace.codegen.writers import Writer
 from pytrace.functions import REGISTRY
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
     from pytrace.diagnostics import Span
 
-Writer = Callable[[str], object]
 
 _ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -249,10 +249,10 @@ class Lower:
     def _ternary_word(self, e: typed.Ternary) -> str:
         f = self.f
         result = f.alloca(8)
-        self._fork(e, lambda arm: f.store(self.word(arm), result))
+        self.fork(e, lambda arm: f.store(self.word(arm), result))
         return f.load(result)
 
-    def _fork(self, e: typed.Ternary, arm: Callable[[typed.Expr], object]) -> None:
+    def fork(self, e: typed.Ternary, arm: Callable[[typed.Expr], object]) -> None:
         f = self.f
         then, otherwise, end = f.label("yes"), f.label("no"), f.label("end")
         f.branch(self.condition(e.condition), then, otherwise)
@@ -342,157 +342,14 @@ class Lower:
         """Evaluates now what may have side effects or call helpers with the record not yet reserved; the returned
         function stores the value at a pointer. With `exact` every byte of the type's size is determined, as map
         keys need."""
-        kind = e.type
-        if t.is_word(kind):
-            value = self.word(e)
-            bits = kind.size * 8
-            return lambda to: self.f.store(value, to, bits)
-        match e:
-            case typed.Str():
-                return lambda to: self._literal(e.value, to, kind.size)
-            case typed.TupleExpr():
-                return self._tuple_writer(e, exact)
-            case typed.Memory():
-                return access.memory_writer(self, e, exact)
-            case typed.Call():
-                lower = REGISTRY[e.name].lower
-                assert lower is not None
-                writer: Writer = lower(self, e)
-                if exact and isinstance(kind, t.String | t.Buffer) and not REGISTRY[e.name].fills:
-                    return lambda to: self._zero_then(writer, to, kind.size)
-                return writer
-            case typed.Convert():
-                return self._convert_writer(e, exact)
-            case typed.Reinterpret():
-                return self._reinterpret_writer(e)
-            case typed.Ternary():
-                room = self.room(kind.size)
-                self._fork(e, lambda arm: self.writer(arm, exact)(room))
-                return lambda to: self.copy(room, to, kind.size, 8)
-            case typed.BlockExpr():
-                self.statements(e.body)
-                return self.writer(e.value, exact)
-        source, align = self.place(e), self.alignment(e)
-        if exact and isinstance(kind, t.String):
-            return lambda to: access.copy_string(self, source, to, kind.size)
-        return lambda to: self.copy(source, to, kind.size, align)
-
-    def _zero_then(self, writer: Writer, to: str, size: int) -> None:
-        self.zero(to, size)
-        writer(to)
-
-    def _literal(self, value: bytes, to: str, size: int) -> None:
-        """Bytes known now, by immediate stores; zeros to the end."""
-        data = value[:size].ljust(size, b"\0")
-        at = 0
-        while at < size:
-            if not any(data[at:]) and size - at > 8:
-                self.zero(self.f.offset(to, at), size - at)
-                return
-            width = next(w for w in (8, 4, 2, 1) if w <= size - at and at % w == 0)
-            number = int.from_bytes(data[at : at + width], "little", signed=True)
-            self.f.store(number, self.f.offset(to, at), width * 8, 1)
-            at += width
-
-    def _tuple_writer(self, e: typed.TupleExpr, exact: bool) -> Writer:
-        kind = e.type
-        assert isinstance(kind, t.Tuple | t.Record)
-        writers = [self.writer(x, exact) for x in e.elements]
-
-        def write(to: str) -> None:
-            end = 0
-            for writer, offset, x in zip(writers, kind.offsets, e.elements, strict=True):
-                self.f.zero(to, offset - end, end)
-                writer(self.f.offset(to, offset))
-                end = offset + x.type.size
-            self.f.zero(to, kind.size - end, end)
-
-        return write
-
-    def _convert_writer(self, e: typed.Convert, exact: bool) -> Writer:
-        """Strings and buffers of another capacity; tuples by element."""
-        source, to_type = e.operand.type, e.type
-        if isinstance(to_type, t.Tuple | t.Record) and isinstance(source, t.Tuple | t.Record):
-            place = self.place(e.operand)
-            parts = to_type.elements if isinstance(to_type, t.Tuple) else tuple(p for _, p in to_type.fields)
-            have = source.elements if isinstance(source, t.Tuple) else tuple(p for _, p in source.fields)
-            held = typed.Held(place, type=source, span=e.span)
-            elements = tuple(
-                p if p.type == want else typed.Convert(p, type=want, span=e.span)
-                for p, want in (
-                    (typed.Part(held, source.offsets[i], type=h, span=e.span), parts[i]) for i, h in enumerate(have)
-                )
-            )
-            return self._tuple_writer(typed.TupleExpr(elements, type=to_type, span=e.span), exact)
-        writer = self.writer(e.operand, exact)
-        if source.size <= to_type.size:
-
-            def widen(to: str) -> None:
-                if exact or isinstance(source, t.Buffer):
-                    self.zero(to, to_type.size)
-                elif to_type.size > source.size:
-                    self.f.store(0, self.f.offset(to, source.size), 8)
-                writer(to)
-
-            return widen
-        room = self.room(source.size)
-        writer(room)
-
-        def narrow(to: str) -> None:
-            self.copy(room, to, to_type.size, 8)
-            if isinstance(to_type, t.String):  # cut on purpose: it ends with a NUL and shows no sign of a cut
-                self.f.store(0, self.f.offset(to, to_type.size - 1), 8)
-
-        return narrow
-
-    def _reinterpret_writer(self, e: typed.Reinterpret) -> Writer:
-        if not t.is_word(e.operand.type):
-            return self.writer(e.operand)
-        value, bits = self.word(e.operand), e.operand.type.size * 8
-
-        def write(to: str) -> None:
-            room = self.temporary()
-            self.f.store(value, room, bits)
-            self.f.copy(room, to, e.type.size)
-
-        return write
+        return writers.writer(self, e, exact)
 
     # --- statements ---------------------------------------------------------------------------------------
 
     def statements(self, body: tuple[typed.Stmt, ...]) -> None:
         for s in body:
             self.f.at(s.span)
-            self.statement(s)
-
-    def statement(self, s: typed.Stmt) -> None:
-        match s:
-            case typed.ExprStmt():
-                self.effect(s.value)
-            case typed.AssignVar():
-                self._assign_variable(s.symbol, s.value)
-            case typed.DeclareVar():
-                place = self.variable(s.symbol)
-                self.zero(place, max(8 if t.is_word(s.symbol.type) else 0, s.symbol.type.size))
-            case typed.AssignMap():
-                maps.assign(self, s)
-            case typed.Aggregate():
-                maps.aggregate(self, s)
-            case typed.Block():
-                self.statements(s.body)
-            case typed.If():
-                self._if(s)
-            case typed.ForMap():
-                loops.for_map(self, s)
-            case typed.ForRange():
-                loops.for_range(self, s)
-            case typed.While():
-                loops.while_(self, s)
-            case typed.Unroll():
-                self._unroll(s)
-            case typed.Jump():
-                loops.jump(self, s.kind)
-            case typed.Return():
-                loops.return_(self, s)
+            statements.statement(self, s)
 
     def effect(self, e: typed.Expr) -> None:
         """Evaluates an expression for what it does."""
@@ -506,7 +363,7 @@ class Lower:
             case typed.Increment():
                 self._increment(e, used=False)
             case typed.Ternary() if not t.is_word(e.type):
-                self._fork(e, self.effect)
+                self.fork(e, self.effect)
             case typed.TupleExpr():
                 for x in e.elements:
                     self.effect(x)
@@ -516,39 +373,6 @@ class Lower:
             case _:
                 if t.is_word(e.type):
                     self.word(e)
-
-    def _assign_variable(self, symbol: typed.VarSymbol, value: typed.Expr) -> None:
-        if t.is_word(symbol.type):
-            operand = self.word(value)
-            self.f.store(operand, self.variable(symbol))
-        else:
-            writer = self.writer(value)
-            writer(self.variable(symbol))
-
-    def _if(self, s: typed.If) -> None:
-        f = self.f
-        then, otherwise, end = f.label("then"), f.label("else"), f.label("endif")
-        f.branch(self.condition(s.condition), then, otherwise if s.otherwise else end)
-        f.place(then)
-        self.statements(s.then.body)
-        f.jump(end)
-        if s.otherwise:
-            f.place(otherwise)
-            self.statements(s.otherwise.body)
-            f.jump(end)
-        f.place(end)
-
-    def _unroll(self, s: typed.Unroll) -> None:
-        f = self.f
-        done = f.label("unrolled")
-        for _ in range(s.count):
-            following = f.label("next")
-            self.loop_labels.append((done, following))
-            self.statements(s.body.body)
-            self.loop_labels.pop()
-            f.jump(following)
-            f.place(following)
-        f.place(done)
 
     # --- services -----------------------------------------------------------------------------------------
 

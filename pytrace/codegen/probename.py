@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
 
 
 def lower_name(lo: Lower, e: typed.Call) -> Writer:

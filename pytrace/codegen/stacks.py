@@ -12,7 +12,8 @@ from pytrace import types as t
 from pytrace.codegen.helpers import Helper
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
 
 BPF_F_USER_STACK = 1 << 8
 _MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)

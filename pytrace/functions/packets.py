@@ -12,7 +12,8 @@ from pytrace.semantics import members, typed
 from pytrace.semantics.widen import convert
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
     from pytrace.semantics.expressions import ExpressionChecker
     from pytrace.syntax import ast
 
@@ -52,7 +53,7 @@ def _lower_path(lo: Lower, e: typed.Call) -> Writer:
     "The full path of a file, or the last `size` bytes of it with the NUL (config max_strlen by default). The kernel "
     "allows it in fentry and fexit probes of a few functions (btf_allowlist_d_path) and in iterators, for what typed "
     "arguments lead to.",
-    "fentry:filp_close { print(path(args.filp.f_path)); }",
+    "iter:task_file { print(path(ctx.file.f_path)); }",
     group=GROUP,
     lower=_lower_path,
 )
@@ -94,8 +95,8 @@ def _least(c: ExpressionChecker, a: typed.Expr, b: typed.Expr) -> typed.Expr:
 
 @function(
     "skboutput(const string path, struct sk_buff *skb, uint64 length, uint64 offset) -> uint32",
-    "Writes a packet to a capture file (pcap, raw IP), from `offset` bytes into its data: at most `length`, and at most "
-    f"{MAX_PACKET}, of the bytes that the packet has in one piece. Gives 0.",
+    "Writes a packet to a capture file (pcap, raw IP), from `offset` bytes into its data: at most `length`, and at "
+    f"most {MAX_PACKET}, of the bytes that the packet has in one piece. Gives 0.",
     'rawtracepoint:net_dev_queue { skboutput("/tmp/out.pcap", args.skb, args.skb.len, 14); }',
     group=GROUP,
     lower=_lower_skb,

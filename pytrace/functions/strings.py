@@ -13,7 +13,8 @@ from pytrace.semantics.widen import convert
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
     from pytrace.semantics.expressions import ExpressionChecker
 
 GROUP = "Strings"

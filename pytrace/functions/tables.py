@@ -11,7 +11,8 @@ from pytrace.semantics import typed
 from pytrace.semantics.widen import convert
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
     from pytrace.semantics.expressions import ExpressionChecker
     from pytrace.syntax import ast
 

@@ -16,7 +16,8 @@ from pytrace.semantics.widen import convert
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
-    from pytrace.codegen.lower import Lower, Writer
+    from pytrace.codegen.lower import Lower
+    from pytrace.codegen.writers import Writer
     from pytrace.semantics.expressions import ExpressionChecker
 
 COMM = t.String(16)

@@ -85,9 +85,10 @@ class LibLlvm:
     """
 
     def __init__(self, path: str) -> None:
-        library = _cffi_backend.load_library(path, os.RTLD_NOW)
+        # Its functions do not keep it: without this reference it would be unloaded under them.
+        self._library = _cffi_backend.load_library(path, os.RTLD_NOW)
         self._functions = {
-            name: library.load_function(_ffi.typeof(kind), f"LLVMPY_{name}") for name, kind in _FUNCTIONS.items()
+            name: self._library.load_function(_ffi.typeof(kind), f"LLVMPY_{name}") for name, kind in _FUNCTIONS.items()
         }
         for name in ("TargetInfos", "Targets", "TargetMCs", "AsmPrinters"):
             self.call(f"InitializeAll{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytrace import passing
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
@@ -137,6 +138,7 @@ def cpid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return c.error(n.span)
     if not c.options.cpid:
         c.diagnostics.warning(n.span, "cpid is 0: there is no command", "run one with -c, or ask has_cpid first")
+    passing.note("the process of the command")
     return typed.Const(c.options.cpid, type=t.UINT32, span=n.span)
 
 

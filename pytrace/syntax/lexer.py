@@ -54,6 +54,9 @@ _TEMPLATE_POINT = Pattern(r'(?:"(?:[^"\\\n]|\\[^\n])*"|[^\s,{};"])+')
 _PROBE_NAME = Pattern(r"[A-Za-z_]\w*=(?=[\w*?])")
 _DIRECTIVE = Pattern(r"#(?:\\\r?\n|[^\n])*")
 _C_DEFINITION = Pattern(r"(?:struct|union|enum|typedef)\b(?!\s*[:=])")
+_GAP = r"(?:\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+"
+_NESTED = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+_AFTER_C_BRACE = Pattern(rf"(?:{_GAP}(?:__packed\b|__(?:attribute(?:__)?|aligned)\s*{_NESTED}))*(?:{_GAP};)?")
 _ITEM_WORDS = (
     ("MACRO", Pattern(r"macro(?=\s+\w)")),
     ("FN", Pattern(r"fn(?=\s+\w)")),
@@ -152,7 +155,8 @@ class Lexer:
         return self._token("PROBE", len(point))
 
     def _c_definition(self) -> Token:
-        """A struct, union, enum or typedef up to its `;`, or up to its closing brace (as bpftrace allows)."""
+        """A struct, union, enum or typedef up to its `;`, or without one up to its closing brace and the attributes
+        behind that (as bpftrace allows)."""
         text, start = self.text, self.position
         typedef = text.startswith("typedef", start)
         depth = 0
@@ -168,10 +172,9 @@ class Lexer:
             elif character == "}":
                 depth -= 1
                 if depth <= 0 and not typedef:
-                    after = _SPACE.match(text, position)
+                    after = _AFTER_C_BRACE.match(text, position)
                     assert after is not None
-                    if text.startswith(";", after.end()):
-                        position = after.end() + 1
+                    position = after.end()
                     break
             elif character == ";" and depth == 0:
                 break

@@ -279,6 +279,25 @@ begin {}
     assert len(tree.probes) == 1
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "",
+        ";",
+        " /* c */ ;",
+        " __attribute__((packed))",
+        " __attribute__((packed, aligned(sizeof(long))));",
+        "\n__packed // c\n__aligned(8) ;",
+    ],
+)
+@pytest.mark.parametrize("then", ["begin { }", " // c\nkprobe:f { }", "struct y { int z; }\nbegin { }"])
+def test_c_definitions_end_with_a_brace_and_what_belongs_to_it(behind: str, then: str) -> None:
+    tree = script(f"struct x {{ int a; }}{behind}\n{then}")
+    assert tree.c_definitions[0].text == f"struct x {{ int a; }}{behind}"
+    assert len(tree.c_definitions) == 1 + then.startswith("struct")
+    assert len(tree.probes) == 1
+
+
 @pytest.mark.parametrize("late", ["struct x { int y; };", "config = { a = 1 }", 'import "x";', "#define A 1"])
 def test_definitions_come_first(late: str) -> None:
     with pytest.raises(ScriptError, match="must come before"):

@@ -79,7 +79,10 @@ class _Level:
     open: int = -1
     commas: int = 0
     brackets: int = 0
+    called: bool = False
+    """Whether there were brackets in what is declared, as after the name of a function."""
     function: bool = False
+    members: bool = False
 
 
 class _Scanner:
@@ -179,6 +182,8 @@ class _Scanner:
         found, level, text = self.found, self.levels[-1], token.text
         if self.pending:
             self._give(text)
+        if text == "}" and level.members and found.tokens[-1].text not in (";", "{"):
+            self._keep(replace(token, text=";"))  # compilers do without the last one
         index = len(found.tokens)
         found.tokens.append(token)
         found.members.append((level.start, level.commas))
@@ -186,8 +191,9 @@ class _Scanner:
             if self.pack[-1]:
                 found.packs[index] = self.pack[-1]
             before = [t.text for t in found.tokens[max(level.start, index - 2) : index]]
-            function = not TAGS & set(before) and before[-1:] != ["="] and level.open < 0
-            self.levels.append(_Level(index + 1, index, function=function))
+            function = not TAGS & set(before) and before[-1:] != ["="] and level.called
+            members = "struct" in before or "union" in before
+            self.levels.append(_Level(index + 1, index, function=function, members=members))
         elif text == "}" and len(self.levels) > 1:
             del self.levels[-1]
             self.closed = level.open
@@ -201,9 +207,10 @@ class _Scanner:
             level.commas += 1
         elif text in "()":
             level.brackets = max(0, level.brackets + (text == "(") - (text == ")"))
+            level.called = True
 
     def _end(self, function: bool) -> None:
         level, end = self.levels[0], len(self.found.tokens)
         if end - level.start > 1:  # more than a `;`
             self.found.declarations.append(Declaration(level.start, end, function))
-        level.start, level.commas = end, 0
+        level.start, level.commas, level.called = end, 0, False

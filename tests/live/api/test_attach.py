@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 import pytrace
-from pytrace.program import RawTracepoint
+from pytrace.program import PerfTracepoint
 from pytrace.record import replace
 from tests.live.api.conftest import call, descriptors, on, programs_held
 
@@ -80,7 +80,7 @@ def test_types_that_do_not_agree_change_nothing() -> None:
 
 def test_what_cannot_be_attached_leaves_no_maps() -> None:
     program = pytrace.compile('config = { missing_probes = "error" } rawtracepoint:sched_switch { @x = comm }')
-    program = replace(program, progs=tuple(replace(p, attach=(RawTracepoint("none"),)) for p in program.progs))
+    program = replace(program, progs=tuple(replace(p, attach=(PerfTracepoint("no", "such"),)) for p in program.progs))
     with pytrace.Session() as t:
         before = descriptors(), programs_held()
         with pytest.raises(pytrace.KernelError):

@@ -149,7 +149,8 @@ class _Watch:
     def __init__(self) -> None:
         self.passing = False
         self._watching = False
-        self._ours = tuple({_PACKAGE, *(os.path.abspath(p) for p in sys.path if p)})
+        places = (_PACKAGE, sys.pycache_prefix, *sys.path)
+        self._ours = tuple({os.path.abspath(place) for place in places if place})
         self._caches = cache.places()
 
     def __enter__(self) -> None:
@@ -176,4 +177,6 @@ class _Watch:
         """Whether it is how modules are imported, or a BTF index, which is named after the BTF that it is of."""
         if path.startswith("btf-") and path.endswith(".index"):
             return True
-        return path.startswith(self._ours) and (event != "open" or path.endswith((".py", ".pyc", ".so", ".lark")))
+        # While bytecode is written, its file's name has a number at the end.
+        module = path.endswith((".py", ".pyc", ".so", ".lark")) or ".pyc." in path
+        return path.startswith(self._ours) and (event != "open" or module)

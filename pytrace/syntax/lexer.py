@@ -55,8 +55,10 @@ _PROBE_NAME = Pattern(r"[A-Za-z_]\w*=(?=[\w*?])")
 _DIRECTIVE = Pattern(r"#(?:\\\r?\n|[^\n])*")
 _C_DEFINITION = Pattern(r"(?:struct|union|enum|typedef)\b(?!\s*[:=])")
 _GAP = r"(?:\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*+"
-_NESTED = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
-_AFTER_C_BRACE = Pattern(rf"(?:{_GAP}(?:__packed\b|__(?:attribute(?:__)?|aligned)\s*{_NESTED}))*(?:{_GAP};)?")
+_BRACKETS = r"\([^()]*+\)"
+for _ in range(4):
+    _BRACKETS = rf"\((?:[^()]|{_BRACKETS})*+\)"
+_AFTER_C_BRACE = Pattern(rf"(?:{_GAP}(?:__packed\b|__(?:attribute(?:__)?|aligned)\s*{_BRACKETS}))*(?:{_GAP};)?")
 _ITEM_WORDS = (
     ("MACRO", Pattern(r"macro(?=\s+\w)")),
     ("FN", Pattern(r"fn(?=\s+\w)")),

@@ -86,10 +86,10 @@ class Loaded:
     # --- running and attaching -------------------------------------------------------------------
 
     def run(self, when: str) -> None:
-        """Runs each program that has a `TestRun` of that time, once for each."""
+        """Runs each program that has a `TestRun` of that time, once for each, until one of them calls `exit()`."""
         for prog in self.programs:
             for spec in prog.spec.attach:
-                if isinstance(spec, TestRun) and spec.when == when:
+                if isinstance(spec, TestRun) and spec.when == when and not self.books.exiting:
                     prog.run()
 
     def runs(self, when: str) -> list[tuple[str, LoadedProgram]]:

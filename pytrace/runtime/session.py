@@ -348,9 +348,14 @@ class Session:
             loaded.detach()
             _settle()
         self._drain_all(loaded)
+        if loaded.books.exiting:
+            self.stop(loaded.books.exit_code)
+            loaded.books.resume()
         if not self._deaf:
             loaded.run("end")
             self._drain_all(loaded)
+            if loaded.books.exiting:  # the last word
+                self._exit_code = loaded.books.exit_code
 
     def _drain_all(self, loaded: Loaded) -> None:
         until = time.monotonic() + _STRAGGLERS

@@ -40,10 +40,12 @@ if TYPE_CHECKING:
     from pytrace.output.values import StatsValue as StatsValue
     from pytrace.output.values import TSeriesValue as TSeriesValue
     from pytrace.program import Program as Program
+    from pytrace.serial import BadProgram as BadProgram
 
 _PLACES = {
     "Attachment": "pytrace.api.session",
     "AvgValue": "pytrace.output.values",
+    "BadProgram": "pytrace.serial",
     "Bucket": "pytrace.output.histogram",
     "CompileOptions": "pytrace.api.options",
     "Diagnostic": "pytrace.diagnostics",
@@ -95,6 +97,7 @@ __all__ = [  # noqa: RUF022 - what is used most comes first
     "Diagnostic",
     "KernelError",
     "PrivilegeError",
+    "BadProgram",
     "SessionOver",
     "TraceWarning",
     "ScriptWarning",

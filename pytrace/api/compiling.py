@@ -66,12 +66,20 @@ def _compiled(
     cpid: int,
     native: bool = True,
 ) -> Program:
-    from pytrace.compiler import compile_script
+    from pytrace.compilecache import compiled
 
     chosen = options_of(options, cpid=cpid)
+
+    def compile_it() -> Program:
+        from pytrace.compiler import compile_script
+
+        return compile_script(text, name=name, params=params, named=named, options=chosen, maps=maps, native=native)
+
     # The compiler reads caches that it fills as it goes; two threads at once would gain nothing.
     with _COMPILER:
-        return compile_script(text, name=name, params=params, named=named, options=chosen, maps=maps, native=native)
+        if maps or not native:
+            return compile_it()
+        return compiled(compile_it, text, name=name, params=params, named=named or {}, options=chosen)
 
 
 def compile_statements(

@@ -12,8 +12,8 @@ import pytest
 import pytrace
 
 PUBLIC = {
-    "Attachment", "AvgValue", "Bucket", "CompileOptions", "Diagnostic", "Event", "Events", "Histogram", "KernelError",
-    "LostEventsWarning", "Map", "PrivilegeError", "Program", "RecordValue", "ScriptError", "ScriptWarning", "Session",
+    "Attachment", "AvgValue", "BadProgram", "Bucket", "CompileOptions", "Diagnostic", "Event", "Events", "Histogram",
+    "KernelError", "LostEventsWarning", "Map", "PrivilegeError", "Program", "RecordValue", "ScriptError", "ScriptWarning", "Session",
     "SessionOver", "StackTrace", "StatsValue", "Symbol", "TSeriesValue", "Timer", "TraceWarning", "compile", "events",
     "trace",
 }  # fmt: skip
@@ -63,3 +63,20 @@ def test_naming_everything_compiles_nothing() -> None:
     loaded = loaded_after("from pytrace import *")
     assert loaded & HEAVY == set()
     assert not any(m.startswith(("pytrace.syntax", "pytrace.codegen", "pytrace.semantics")) for m in loaded)
+
+
+def test_compiling_beside_other_native_libraries() -> None:
+    """Libraries that share LLVM's C++ runtime, loaded before it, change how the loader treats it."""
+    pytest.importorskip("numpy")
+    code = "import numpy, os; os.environ['PYTRACE_CACHE'] = '0'; import pytrace; pytrace.compile('begin { @ = 1 }')"
+    assert "pytrace.compiler" in loaded_after(code)
+
+
+def test_a_program_on_disk_runs_without_the_compiler(tmp_path: Path) -> None:
+    path = tmp_path / "program"
+    pytrace.compile("begin { @ = 1 }").save(path)
+    loaded = loaded_after(f"import pytrace; t = pytrace.Session(pytrace.Program.load({str(path)!r}))")
+    assert loaded & HEAVY == set()
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(pytrace.BadProgram):
+        pytrace.Program.load(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +187,13 @@ def test_two_hundred_cycles_leave_nothing(nothing_left: Callable[[], None]) -> N
             assert t.maps["@n"].value == (i or None)
         if i % 50 == 0:
             nothing_left()
+
+
+def test_a_program_from_disk_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = pytrace.compile(on("getppid", '@[comm] = count(); printf("%d\\n", 7);'))
+    program.save(tmp_path / "x.ptc")
+    for one in (program, pytrace.Program.load(tmp_path / "x.ptc")):
+        with pytrace.Session(one) as t:
+            call(5)
+        assert list(t.maps["@"].values()) == [5]
+        assert capsys.readouterr().out == "7\n" * 5

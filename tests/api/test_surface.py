@@ -13,9 +13,9 @@ import pytrace
 
 PUBLIC = {
     "Attachment", "AvgValue", "BadProgram", "Bucket", "CompileOptions", "Diagnostic", "Event", "Events", "Histogram",
-    "KernelError", "LostEventsWarning", "Map", "PrivilegeError", "Program", "RecordValue", "ScriptError", "ScriptWarning", "Session",
-    "SessionOver", "StackTrace", "StatsValue", "Symbol", "TSeriesValue", "Timer", "TraceWarning", "compile", "events",
-    "trace",
+    "KernelError", "LostEventsWarning", "Map", "PrivilegeError", "Program", "RecordValue", "ScriptError",
+    "ScriptWarning", "Session", "SessionOver", "StackTrace", "StatsValue", "Symbol", "TSeriesValue", "Timer",
+    "TraceWarning", "compile", "events", "trace",
 }  # fmt: skip
 
 

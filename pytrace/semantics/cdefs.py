@@ -8,10 +8,8 @@ all that scripts include them for is in BTF, and where they are not installed no
 from __future__ import annotations
 
 import os
-import platform
-import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Source, Span
@@ -23,13 +21,13 @@ from pytrace.syntax import ast
 
 if TYPE_CHECKING:
     from pytrace.kernel.btf import Btf
-    from pytrace.semantics.c.declared import Declarations, Tag
+    from pytrace.semantics.c.declared import Declarations
+    from pytrace.semantics.c.headers import Finder
     from pytrace.semantics.c.preprocess import Preprocessor
     from pytrace.semantics.c.tokens import Token
 
-SYSTEM_DIRECTORIES = ("/usr/include", f"/usr/include/{platform.machine()}-linux-gnu")
-MAX_HEADER = 16 << 20
-_INCLUDE = re.compile(r"""#\s*include\s*([<"])([^<>"\n]+)[>"]""")
+
+T = TypeVar("T")
 
 
 @record
@@ -40,11 +38,11 @@ class _Unit:
     preprocessor: Preprocessor
 
     @staticmethod
-    def empty(finder: _Finder, diagnostics: Diagnostics) -> _Unit:
+    def empty(finder: Finder, diagnostics: Diagnostics) -> _Unit:
         from pytrace.semantics.c.declared import Declarations
         from pytrace.semantics.c.preprocess import Preprocessor
 
-        return _Unit(Declarations(), Preprocessor(finder, diagnostics, platform.machine()))
+        return _Unit(Declarations(), Preprocessor(finder, diagnostics, os.uname().machine))
 
 
 class CEnvironment:
@@ -53,13 +51,14 @@ class CEnvironment:
     def __init__(self, btf: Btf | None = None) -> None:
         self.btf = btf
         self._own: _Unit | None = None
-        self._later: _Finder | None = None
+        self._reading: _Unit | None = None
+        self._later: Finder | None = None
         self._header_unit: _Unit | None = None
         self._evaluating: set[str] = set()
 
     def struct(self, tag: str, name: str) -> t.Struct | None:
         """The complete struct or union."""
-        found = self._own.declared.structs.get((tag, name)) if self._own else None
+        found = self._declared(lambda d: d.structs.get((tag, name)))
         if found is None and self.btf:
             found = self.btf.struct(name, tag)
         if found is None and self._headers:
@@ -67,7 +66,7 @@ class CEnvironment:
         return found
 
     def enum(self, name: str) -> t.Enum | None:
-        found = self._own.declared.enums.get(name) if self._own else None
+        found = self._declared(lambda d: d.enums.get(name))
         if found is None and self.btf:
             found = self.btf.enum(name)
         if found is None and self._headers:
@@ -76,11 +75,11 @@ class CEnvironment:
 
     def typedef(self, name: str) -> t.Type | None:
         """What a typedef (or a `#define` of a type) stands for, complete."""
-        if self._own:
-            own = self._own.declared.typedefs.get(name) or self._type_of_macro(self._own, name)
-            if own is not None:
-                return own
-        found = self.btf.typedef(name) if self.btf else None
+        found = self._declared(lambda d: d.typedefs.get(name))
+        if found is None and self._own:
+            found = self._type_of_macro(self._own, name)
+        if found is None and self.btf:
+            found = self.btf.typedef(name)
         if found is None and self._headers:
             found = self._headers.declared.typedefs.get(name)
         return found
@@ -88,6 +87,9 @@ class CEnvironment:
     def constant(self, name: str) -> tuple[int, t.Type] | str | None:
         """The value of an enumerator with its enum, of a number with `types.UNKNOWN`, or of a string; None for any
         other name."""
+        member = self._declared(lambda d: d.enumerators.get(name))
+        if member is not None:
+            return member
         if self._own:
             own = self._constant_in(self._own, name)
             if own is not None or name in self._own.preprocessor.macros:
@@ -131,7 +133,21 @@ class CEnvironment:
             yield from self._own.declared.enumerators
             yield from self._own.preprocessor.names()
 
+    def is_type(self, name: str) -> bool:
+        """Whether it is the name of a type of C's."""
+        from pytrace.semantics.c.declared import OPAQUE, SIMPLE
+        from pytrace.semantics.typenames import integer_type
+
+        return name in SIMPLE or name in OPAQUE or integer_type(name) is not None or self.typedef(name) is not None
+
     # --- how ----------------------------------------------------------------------------------------
+
+    def _declared(self, get: Callable[[Declarations], T | None]) -> T | None:
+        """What is declared by the text that is being read, or by the script."""
+        for unit in (self._reading, self._own):
+            if unit is not None and (found := get(unit.declared)) is not None:
+                return found
+        return None
 
     @property
     def _headers(self) -> _Unit | None:
@@ -140,7 +156,7 @@ class CEnvironment:
             finder, self._later = self._later, None
             spans = [Span(s, 0, len(s.text)) for s in finder.later]
             # What is wrong with a header is not the script's mistake.
-            self._header_unit = _Unit.empty(_Finder(finder.directories), Diagnostics())
+            self._header_unit = _Unit.empty(type(finder)(finder.directories), Diagnostics())
             _read(self, self._header_unit, spans, Diagnostics())
         return self._header_unit
 
@@ -173,7 +189,7 @@ class CEnvironment:
         from pytrace.semantics.c.expressions import expression
         from pytrace.semantics.c.parse import Parser
 
-        parser = Parser(self._is_type)
+        parser = Parser(self.is_type)
         tree = parser.expression(tokens)
         try:
             return None if tree is None else expression(tree, lambda coord: tokens[parser.index(coord)].span)
@@ -195,31 +211,30 @@ class CEnvironment:
         from pytrace.semantics.c.expressions import expression
         from pytrace.semantics.c.parse import Parser
 
-        parser = Parser(self._is_type)
+        parser = Parser(self.is_type)
         tree = parser.expression(tokens, "sizeof(")
         node = None if tree is None else expression(tree, lambda coord: tokens[parser.index(coord)].span)
         return (
             node.of if isinstance(node, ast.Sizeof) and isinstance(node.of, ast.NamedType | ast.PointerType) else None
         )
 
-    def _is_type(self, name: str) -> bool:
-        from pytrace.semantics.typenames import integer_type
-
-        return name in ("bool", "void") or integer_type(name) is not None or self.typedef(name) is not None
-
     def _written(self, node: ast.Expr | ast.TypeExpr) -> t.Type | None:
+        from pytrace.semantics.c.declared import OPAQUE, SIMPLE
         from pytrace.semantics.typenames import BUILTIN_TYPES, integer_type
 
         match node:
             case ast.PointerType(to=to):
                 target = self._written(to)
                 return None if target is None else t.Pointer(target)
+            case ast.ArrayType(size=size) if size is not None and (element := self._written(node.element)):
+                count = fold.evaluate(size, self)
+                return t.Array(element, count) if isinstance(count, int) else None
             case ast.NamedType(tag="struct" | "union" as tag, name=name):
                 return self.struct(tag, name)
             case ast.NamedType(tag="enum", name=name):
                 return self.enum(name)
             case ast.NamedType(name=name) | ast.Identifier(name=name):
-                known = BUILTIN_TYPES.get(name) or integer_type(name)
+                known = BUILTIN_TYPES.get(name) or integer_type(name) or SIMPLE.get(name) or OPAQUE.get(name)
                 return known or self.typedef(name) or self.struct("struct", name)
             case _:
                 return None
@@ -237,13 +252,18 @@ def read_definitions(
     script began with them; `include_directories` (`-I`) are searched before the system's. Mistakes become
     diagnostics."""
     env = CEnvironment(btf)
-    finder = _Finder(tuple(include_directories), diagnostics)
+    if not definitions and not include_files:
+        return env
+
+    from pytrace.semantics.c.headers import Finder, put_off
+
+    finder = Finder(tuple(include_directories), diagnostics)
     spans = [d.span for d in definitions]
     for path in reversed(include_files):
         text = f'#include "{path}"'
         spans.insert(0, Span(Source("--include", text), 0, len(text)))
     env._later = finder
-    if spans and not _put_off(finder, spans):
+    if not put_off(finder, spans):
         env._own = _Unit.empty(finder, diagnostics)
         _read(env, env._own, spans, diagnostics)
     return env
@@ -273,69 +293,6 @@ def _at(node: ast.Expr, span: Span) -> ast.Expr:
     return rewrite(node, move)
 
 
-# --- reading --------------------------------------------------------------------------------------
-
-
-class _Finder:
-    """Finds headers. Those in `<>` are put off to `later` at first; the lookup that then reads them takes all."""
-
-    def __init__(self, directories: Sequence[str], diagnostics: Diagnostics | None = None) -> None:
-        self.directories = tuple(directories)
-        self.diagnostics = diagnostics
-        self.later: list[Source] = []
-
-    def __call__(self, name: str, system: bool, asking: Span) -> Source | None:
-        beside = [] if system else [os.path.dirname(asking.source.name)]
-        path = self._path(name, beside)
-        if path is None:
-            if not system and self.diagnostics is not None and not self._kernel_header(name):
-                searched = " and in ".join(("beside the script", *self.directories))
-                self.diagnostics.error(asking, f"'{name}' file not found", f"looked {searched}; -I adds a directory")
-            return None
-        try:
-            source = _text_of(path)
-        except OSError as e:
-            if self.diagnostics is not None:
-                self.diagnostics.error(asking, f"cannot read {path}: {e.strerror}")
-            return None
-        if self.diagnostics is not None and (system or path.startswith(SYSTEM_DIRECTORIES)):
-            self.later.append(source)
-            return None
-        return source
-
-    def _path(self, name: str, beside: Sequence[str]) -> str | None:
-        if os.path.isabs(name):
-            return name if os.path.isfile(name) else None
-        for directory in (*beside, *self.directories, *SYSTEM_DIRECTORIES):
-            path = os.path.join(directory, name)
-            if os.path.isfile(path):
-                return path
-        return None
-
-    @staticmethod
-    def _kernel_header(name: str) -> bool:
-        """A header of the kernel by its place, whose types BTF has."""
-        return name.startswith(("linux/", "net/", "asm/", "uapi/", "vmlinux", "trace/", "asm-generic/"))
-
-
-def _put_off(finder: _Finder, spans: Sequence[Span]) -> bool:
-    """Whether the definitions only include headers that are not read now, which takes no preprocessor."""
-    includes = [_INCLUDE.fullmatch(span.text.strip()) for span in spans]
-    if None in includes:
-        return False
-    found = [finder(m[2], m[1] == "<", span) for m, span in zip(includes, spans, strict=True) if m]
-    if any(found):
-        finder.later.clear()
-        return False
-    return True
-
-
-def _text_of(path: str) -> Source:
-    with open(path, "rb") as file:
-        data = file.read(MAX_HEADER)
-    return Source(path, data.decode("utf-8", "surrogateescape"))
-
-
 def _read(env: CEnvironment, unit: _Unit, spans: Sequence[Span], diagnostics: Diagnostics) -> None:
     tokens = unit.preprocessor.read(*spans)
     if not tokens:
@@ -344,53 +301,7 @@ def _read(env: CEnvironment, unit: _Unit, spans: Sequence[Span], diagnostics: Di
     from pytrace.semantics.c.declarations import declare
 
     own = {id(s.source) for s in spans}
-    declare(tokens, _Names(env), unit.declared, diagnostics, lambda span: id(span.source) in own)
-    _complete_pointers(unit.declared, env)
-
-
-class _Names:
-    """What C text sees while it is being read: its own macros are replaced by then, the rest is the environment's."""
-
-    def __init__(self, env: CEnvironment) -> None:
-        self.env = env
-
-    def struct(self, tag: Tag, name: str) -> t.Struct | None:
-        return self.env.struct(tag, name)
-
-    def enum(self, name: str) -> t.Enum | None:
-        return self.env.enum(name)
-
-    def typedef(self, name: str) -> t.Type | None:
-        from pytrace.semantics.typenames import integer_type
-
-        return integer_type(name) or self.env.typedef(name)
-
-    def value(self, node: ast.Expr) -> fold.Value | None:
-        return self.env.value(node)
-
-
-def _complete_pointers(declared: Declarations, env: CEnvironment) -> None:
-    """Gives the structs behind pointers their sizes, which were not known while those were being declared."""
-
-    def sized(kind: t.Type) -> t.Type:
-        match kind:
-            case t.Pointer(to=to):
-                target = sized(to)
-                return kind if target is to else replace(kind, to=target)
-            case t.Array():
-                element = sized(kind.element)
-                return kind if element is kind.element else replace(kind, element=element)
-            case t.Struct(fields=None, byte_size=0) if kind.name:
-                own = declared.structs.get((kind.tag, kind.name))
-                size = own.byte_size if own else env.btf.sized(kind.tag, kind.name) if env.btf else 0
-                return replace(kind, byte_size=size) if size else kind
-            case t.Struct(fields=fields) if fields:
-                parts = tuple(f if (p := sized(f.type)) is f.type else replace(f, type=p) for f in fields)
-                return kind if all(a is b for a, b in zip(parts, fields, strict=True)) else replace(kind, fields=parts)
-            case _:
-                return kind
-
-    for key, struct in declared.structs.items():
-        declared.structs[key] = sized(struct)  # type: ignore[assignment]  # a struct stays one
-    for name, kind in declared.typedefs.items():
-        declared.typedefs[name] = sized(kind)
+    env._reading = unit
+    declare(tokens, env, unit.declared, diagnostics, lambda span: id(span.source) in own)
+    env._reading = None
+    unit.declared.complete_pointers(env.btf)

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pycparser import c_ast
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
 from pytrace.semantics import fold
-from pytrace.semantics.c.declared import Declarations, Names, Tag
+from pytrace.semantics.c.declared import OPAQUE, SIMPLE, Declarations, Tag
 from pytrace.semantics.c.expressions import expression
 from pytrace.semantics.c.layout import Member, lay_out
 from pytrace.semantics.c.parse import Parser
 from pytrace.semantics.c.scan import Attribute, Declaration, scan
 from pytrace.semantics.c.tokens import CError, Token
 from pytrace.semantics.typenames import integer_type
-from pytrace.syntax import ast
 
-_BYTE = t.Int(8, False)
-# What the language has no values of takes its room all the same.
-_OPAQUE = {"float": 4, "double": 8, "long double": 16, "_Float16": 2, "_Float32": 4, "_Float64": 8, "_Float128": 16}
-_OPAQUE |= {"__float128": 16, "__int128": 16}
-_SIMPLE: dict[str, t.Type] = {"void": t.VOID, "_Bool": t.BOOL, "bool": t.BOOL, "signed": t.INT32}
-_SIMPLE["__builtin_va_list"] = t.Array(t.UINT64, 3)
+if TYPE_CHECKING:
+    from pytrace.semantics.cdefs import CEnvironment
 
 
 def declare(
     tokens: Sequence[Token],
-    names: Names,
+    env: CEnvironment,
     into: Declarations,
     diagnostics: Diagnostics,
     is_own: Callable[[Span], bool] = lambda span: True,
 ) -> None:
     """Reads declarations, adding to `into`. One that cannot be understood is left out and reported: an error if it is
     the script's own (`is_own`), else a warning, as a header may well hold things that nobody here needs."""
-    reader = _Reader(tokens, names, into)
+    reader = _Reader(tokens, env, into)
     for declaration in reader.scanned.declarations:
         first = reader.tokens[declaration.start]
         if declaration.function or first.text in ("extern", "static"):
@@ -52,12 +47,12 @@ def declare(
 
 
 class _Reader:
-    def __init__(self, tokens: Sequence[Token], names: Names, into: Declarations) -> None:
+    def __init__(self, tokens: Sequence[Token], env: CEnvironment, into: Declarations) -> None:
         self.scanned = scan(tokens)
         self.tokens = self.scanned.tokens
-        self.names = names
+        self.env = env
         self.into = into
-        self.parser = Parser(self._is_type)
+        self.parser = Parser(self.env.is_type)
         self._made: dict[int, t.Type] = {}
 
     def read(self, declaration: Declaration) -> None:
@@ -79,45 +74,10 @@ class _Reader:
 
     # --- what is known ------------------------------------------------------------------------------
 
-    def _is_type(self, name: str) -> bool:
-        return name in _SIMPLE or name in _OPAQUE or self._typedef(name) is not None
-
-    def _typedef(self, name: str) -> t.Type | None:
-        return self.into.typedefs.get(name) or integer_type(name) or self.names.typedef(name)
-
-    def _struct(self, tag: Tag, name: str) -> t.Struct | None:
-        return self.into.structs.get((tag, name)) or self.names.struct(tag, name)
-
-    def value(self, node: ast.Expr) -> fold.Value | None:
-        """For `fold`: enumerators and sizes."""
-        match node:
-            case ast.Identifier(name=name) if name in self.into.enumerators:
-                return self.into.enumerators[name][0]
-            case ast.Sizeof(of=of) if (kind := self._written(of)) is not None:
-                return kind.size
-            case _:
-                return self.names.value(node)
-
-    def _written(self, node: ast.Expr | ast.TypeExpr) -> t.Type | None:
-        match node:
-            case ast.PointerType():
-                return t.Pointer(t.VOID)
-            case ast.ArrayType(size=size) if size is not None and (element := self._written(node.element)):
-                count = fold.evaluate(size, self)
-                return t.Array(element, count) if isinstance(count, int) else None
-            case ast.NamedType(tag="struct" | "union" as tag, name=name):
-                return self._struct(tag, name)
-            case ast.NamedType(tag="enum", name=name):
-                return self.into.enums.get(name) or self.names.enum(name)
-            case ast.NamedType(name=name):
-                return self._simple(name)
-            case _:
-                return None
-
     def _simple(self, name: str) -> t.Type | None:
-        if name in _OPAQUE:
-            return self.into.aligned(t.Array(_BYTE, _OPAQUE[name]), _OPAQUE[name])
-        return _SIMPLE.get(name) or self._typedef(name)
+        if name in OPAQUE:
+            return self.into.aligned(OPAQUE[name], OPAQUE[name].size)
+        return SIMPLE.get(name) or self.into.typedefs.get(name) or integer_type(name) or self.env.typedef(name)
 
     def _span(self, coord: Any) -> Span:
         return self.tokens[self.parser.index(coord)].span
@@ -125,7 +85,7 @@ class _Reader:
     def _constant(self, node: Any, what: str) -> int:
         tree = expression(node, self._span)
         try:
-            value = fold.evaluate(tree, self)
+            value = fold.evaluate(tree, self.env)
         except fold.FoldError as e:
             raise CError(tree.span, str(e)) from None
         if not isinstance(value, int):
@@ -143,13 +103,13 @@ class _Reader:
     def _alignment(self, value: Sequence[Token]) -> int:
         if not value:
             return 16
-        parser = Parser(self._is_type)
+        parser = Parser(self.env.is_type)
 
         node = parser.expression(value, "sizeof(")
         if node is not None and isinstance(node.expr, c_ast.Typename):
             return self.into.alignment(self._type(node.expr.type))
         tree = expression(parser.expression(value), lambda coord: value[parser.index(coord)].span)
-        number = fold.evaluate(tree, self)
+        number = fold.evaluate(tree, self.env)
         if not isinstance(number, int) or number < 1 or number & (number - 1) or number > 1 << 20:
             raise CError(value[0].span.to(value[-1].span), f"an alignment must be a power of two, not {number}")
         return number
@@ -203,11 +163,11 @@ class _Reader:
                     raise CError(self._span(node.coord), f"unknown type name '{name}'")
                 return kind
             case c_ast.Struct(decls=None) | c_ast.Union(decls=None):
-                return self._struct(_tag(node), node.name) or t.Struct(_tag(node), node.name, 0, None)
+                return self.env.struct(_tag(node), node.name) or t.Struct(_tag(node), node.name, 0, None)
             case c_ast.Struct() | c_ast.Union():
                 return self._defined_struct(node)
             case c_ast.Enum(values=None):
-                return self.into.enums.get(node.name) or self.names.enum(node.name) or t.Enum(node.name, 32, False, ())
+                return self.env.enum(node.name) or t.Enum(node.name, 32, False, ())
             case c_ast.Enum():
                 return self._defined_enum(node)
             case c_ast.Typename():

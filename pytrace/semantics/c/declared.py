@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from pytrace import types as t
 from pytrace.record import field, record, replace
-from pytrace.semantics import fold
 from pytrace.semantics.c.layout import alignment
-from pytrace.syntax import ast
+
+if TYPE_CHECKING:
+    from pytrace.kernel.btf import Btf
 
 Tag = Literal["struct", "union"]
 
 
-class Names(Protocol):
-    """Names that are known from elsewhere (the kernel's BTF, headers read before)."""
-
-    def struct(self, tag: Tag, name: str) -> t.Struct | None:
-        """A complete struct or union."""
-
-    def enum(self, name: str) -> t.Enum | None: ...
-
-    def typedef(self, name: str) -> t.Type | None: ...
-
-    def value(self, node: ast.Expr) -> fold.Value | None:
-        """The value of a constant."""
+_BYTE = t.Int(8, False)
+# What the language has no values of takes its room all the same, at its own size.
+_SIZES = {"float": 4, "double": 8, "long double": 16, "_Float16": 2, "_Float32": 4, "_Float64": 8, "_Float128": 16}
+_SIZES |= {"__float128": 16, "__int128": 16}
+OPAQUE = {name: t.Array(_BYTE, size) for name, size in _SIZES.items()}
+SIMPLE: dict[str, t.Type] = {"void": t.VOID, "_Bool": t.BOOL, "bool": t.BOOL, "signed": t.INT32}
+SIMPLE["__builtin_va_list"] = t.Array(t.UINT64, 3)
 
 
 @record(frozen=False)
@@ -49,3 +45,31 @@ class Declarations:
         own: t.Type = replace(kind)  # type: ignore[type-var]  # every type is a record
         self.alignments[id(own)] = (own, boundary)
         return own
+
+    def complete_pointers(self, btf: Btf | None) -> None:
+        """Gives the structs behind pointers their sizes, which were not known while those were being self."""
+
+        def sized(kind: t.Type) -> t.Type:
+            match kind:
+                case t.Pointer(to=to):
+                    target = sized(to)
+                    return kind if target is to else replace(kind, to=target)
+                case t.Array():
+                    element = sized(kind.element)
+                    return kind if element is kind.element else replace(kind, element=element)
+                case t.Struct(fields=None, byte_size=0) if kind.name:
+                    own = self.structs.get((kind.tag, kind.name))
+                    size = own.byte_size if own else btf.sized(kind.tag, kind.name) if btf else 0
+                    return replace(kind, byte_size=size) if size else kind
+                case t.Struct(fields=fields) if fields:
+                    parts = tuple(f if (p := sized(f.type)) is f.type else replace(f, type=p) for f in fields)
+                    return (
+                        kind if all(a is b for a, b in zip(parts, fields, strict=True)) else replace(kind, fields=parts)
+                    )
+                case _:
+                    return kind
+
+        for key, struct in self.structs.items():
+            self.structs[key] = sized(struct)  # type: ignore[assignment]  # a struct stays one
+        for name, kind in self.typedefs.items():
+            self.typedefs[name] = sized(kind)

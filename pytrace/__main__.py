@@ -1,9 +1,44 @@
-"""`python -m pytrace` is the command line."""
+"""`python -m pytrace` is the command line, and so is the installed `pytrace`."""
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 from pytrace.cli import main
 
-sys.exit(main())
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+def console() -> NoReturn:
+    """Runs the process's command line and ends the process."""
+    # What a start makes stays to the end: looking through it for garbage again and again takes 4 ms of it.
+    gc.set_threshold(50_000, 20, 50)
+    status = main()
+    leave(status)
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process without taking the interpreter and LLVM apart, which takes 7 to 14 ms that nobody gains from.
+    What was written is flushed and what was registered for the end is done; with threads still at work, the
+    interpreter knows better how to end."""
+    threading = sys.modules.get("threading")
+    if threading is not None and any(not t.daemon for t in threading.enumerate() if t is not threading.main_thread()):
+        sys.exit(status)
+    if "atexit" in sys.modules:
+        import atexit
+
+        atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(status)
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    console()

@@ -165,14 +165,3 @@ def library_path() -> str:
         return ""
     path = os.path.join(os.path.dirname(llvmlite.__file__), "binding", "libllvmlite.so")
     return path if os.path.exists(path) else ""
-
-
-def preload() -> None:
-    """Starts mapping the library in a thread, so that it is there when it is needed: its relocations take 10 ms, in
-    which Python can import the compiler."""
-    path = library_path()
-    if not path:
-        return
-    # dlopen() as an ordinary function: that is a call during which other threads go on, which load_library() is not.
-    dlopen = _cffi_backend.load_library(None, 0).load_function(_ffi.typeof("void *(*)(char *, int)"), "dlopen")
-    threading.Thread(target=dlopen, args=(os.fsencode(path), os.RTLD_NOW), daemon=True).start()

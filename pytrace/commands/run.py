@@ -75,9 +75,6 @@ def _compiled(arguments: Arguments, name: str, text: str, cpid: int) -> Program:
     params, named = arguments.positional, arguments.named
 
     def compile_it() -> Program:
-        from pytrace.codegen.libllvm import preload
-
-        preload()
         from pytrace.compiler import compile_script
 
         return compile_script(text, name=name, params=params, named=named, options=chosen)

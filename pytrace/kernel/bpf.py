@@ -11,7 +11,6 @@ import contextlib
 import enum
 import errno
 import os
-import platform
 import re
 import struct
 from functools import lru_cache
@@ -21,7 +20,7 @@ from typing import Any
 import _cffi_backend  # type: ignore[import-untyped]
 
 _NUMBERS = {"x86_64": (321, 298), "aarch64": (280, 241), "riscv64": (280, 241), "loongarch64": (280, 241)}
-_SYS_BPF, _SYS_PERF_EVENT_OPEN = _NUMBERS.get(platform.machine(), (280, 241))
+_SYS_BPF, _SYS_PERF_EVENT_OPEN = _NUMBERS.get(os.uname().machine, (280, 241))
 
 _ffi: Any = _cffi_backend.FFI()
 _libc: Any = _cffi_backend.load_library(None, 0)

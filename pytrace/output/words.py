@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 import signal
 import time
@@ -87,7 +86,8 @@ class Words:
                 members = [(name, f) for name, f in fields]
                 return self._named(members, value, number)
             case t.Struct():
-                return self._named([(n, f.type) for n in type.field_names() if (f := type.field(n))], value, number)
+                members = [(n, t.shown(f.type)) for n in type.field_names() if (f := type.field(n))]
+                return self._named(members, value, number)
             case t.Avg():
                 return [number(_average(value))]
             case t.Stats():
@@ -165,7 +165,7 @@ def name_of(value: NamedValue) -> str:
 def _syscalls() -> Syscalls:
     from pytrace.kernel.syscalls import Syscalls
 
-    return Syscalls.of(platform.machine())
+    return Syscalls.of(os.uname().machine)
 
 
 def _average(value: AvgValue | StatsValue) -> int:

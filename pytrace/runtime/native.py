@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import platform
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -72,7 +71,7 @@ class HostCode:
 
 def map_code(native: NativeCode | None) -> HostCode | None:
     """None if there is no code, it is for another architecture, or executable memory is refused."""
-    if native is None or native.machine != platform.machine():
+    if native is None or native.machine != os.uname().machine:
         return None
     try:
         return HostCode(native)

@@ -77,7 +77,6 @@ def test_modules_in_threads() -> None:
 def test_another_release_goes_through_llvmlite(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llvmlite, "__version__", "0.99.0")
     assert libllvm.library_path() == ""
-    libllvm.preload()
     llvm._library.cache_clear()
     try:
         assert isinstance(llvm.library(), llvm.Binding)
@@ -94,7 +93,7 @@ def test_a_library_that_lacks_a_function_is_not_used() -> None:
 
 def test_the_direct_way_imports_little() -> None:
     code = (
-        "import sys; from pytrace.codegen import libllvm, llvm; libllvm.preload()\n"
+        "import sys; from pytrace.codegen import libllvm, llvm\n"
         f"llvm.emit_object(llvm.optimise({GOOD!r}))\n"
         "print(*{'ctypes', 'llvmlite.binding', 'importlib.resources'} & set(sys.modules))"
     )

@@ -90,6 +90,11 @@ class Arguments:
         """Whether there is a script to work on."""
         return self.program is not None or self.script is not None
 
+    @property
+    def sessional(self) -> bool:
+        """Whether, without a script, it makes sense as a live session: nothing asks for something else."""
+        return not (self.test or self.bench or self.fmt or self.dry_run or self.debug or self.command or self.output)
+
 
 def usage() -> str:
     """The help text."""
@@ -100,6 +105,7 @@ def usage() -> str:
         "  pytrace [options] FILE [parameter...] [-- --name=value...]",
         "  pytrace [options] -e PROGRAM [parameter...] [-- --name=value...]",
         "  pytrace [options] -            reads the script from the standard input",
+        "  pytrace [options]              a live session, on a terminal",
         "",
         "Options:",
     ]

@@ -56,6 +56,10 @@ def _dispatch(arguments: Arguments) -> int:
 
         return list_command(arguments)
     if not arguments.given:
+        if arguments.sessional and sys.stdin.isatty():
+            from pytrace.commands.session import session_command
+
+            return session_command(arguments)
         sys.stderr.write(usage())
         return 1
     if arguments.fmt:

@@ -33,7 +33,7 @@ def show_stages(
             case "ir":
                 lines = iter(made.unit.module.text().splitlines())
             case "bpf":
-                lines = _instructions(program, text)
+                lines = instructions(program, text)
             case "user":
                 from pytrace.codegen.user import user_ir
 
@@ -46,7 +46,8 @@ def show_stages(
         sys.stderr.writelines(f"{line}\n" for line in lines)
 
 
-def _instructions(program: Program, text: str) -> Iterator[str]:
+def instructions(program: Program, text: str) -> Iterator[str]:
+    """The BPF instructions of all programs, the lines of the script's `text` between them."""
     import struct
 
     from pytrace.commands.disassembly import disassemble

@@ -82,7 +82,8 @@ def _changes(node: object) -> bool:
         case ast.Call(name=name) if name in CHANGING:
             return True
         case ast.Node():
-            return any(_changes(getattr(node, name)) for name in node.__match_args__)  # type: ignore[attr-defined]
+            names: tuple[str, ...] = type(node).__match_args__
+            return any(_changes(getattr(node, name)) for name in names)
         case tuple():
             return any(map(_changes, node))
     return False

@@ -1,4 +1,4 @@
-"""The session of a prompt: one of the API that goes on when a script says `exit()`, and whose entries may be composed."""
+"""The session of a prompt: one of the API that goes on when a script says `exit()`."""
 
 from __future__ import annotations
 

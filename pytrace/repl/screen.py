@@ -105,7 +105,8 @@ def safe(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    return f"\\x{ord(character):02x}" if ord(character) < 256 else character.encode("ascii", "backslashreplace").decode()
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 128 else character.encode("ascii", "backslashreplace").decode()
 
 
 class Shown(Text):

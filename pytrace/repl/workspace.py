@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pytrace.api.maps import Map
 from pytrace.api.options import CompileOptions
@@ -14,6 +15,9 @@ from pytrace.repl.compose import Whole
 from pytrace.repl.live import Live
 from pytrace.repl.screen import Screen, safe
 from pytrace.syntax import ast
+
+if TYPE_CHECKING:
+    from pytrace.probes import Target
 
 
 class Numbered:
@@ -36,7 +40,7 @@ class Workspace:
     """
 
     def __init__(self, screen: Screen, options: CompileOptions, pid: int = 0) -> None:
-        self.screen, self.options = screen, options
+        self.screen, self.options, self.pid = screen, options, pid
         self.session = Live(screen, self._gone, pid=pid, options=options)
         self.scripts: list[Numbered] = []
         self.definitions: list[ast.Script] = []
@@ -125,6 +129,14 @@ class Workspace:
         return safe("".join(event.text for event in events).removesuffix("\n"))
 
     # --- what is in it ------------------------------------------------------------------------------
+
+    @property
+    def target(self) -> Target:
+        """What probes are looked for in."""
+        from pytrace.kernel import Kernel
+        from pytrace.probes import Target
+
+        return Target(Kernel.running(), self.pid, bool(self.options.get("unsafe")))
 
     @property
     def attached(self) -> list[Numbered]:

@@ -1,0 +1,63 @@
+"""The session on a terminal that can do nothing but print lines."""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+from collections.abc import Callable
+
+from pytrace.repl.entry import unfinished
+from pytrace.repl.talk import CONTINUED, PROMPT, Talk
+
+_EVERY = 0.1
+_LOOK = 1.0
+
+
+class Plain:
+    """Reads with `input()`. What probes print comes between the lines."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        """Until the end of the input or of the session."""
+        self._talk.show_live = self._live
+        pump = threading.Thread(target=self._pump, daemon=True)
+        pump.start()
+        try:
+            while not self._talk.over:
+                try:
+                    text = self._read()
+                except EOFError:
+                    self._talk.write("\n")
+                    return
+                except KeyboardInterrupt:
+                    self._talk.write("\n")
+                    continue
+                self._talk.answer(text)
+        finally:
+            self._over.set()
+            pump.join()
+
+    def _read(self) -> str:
+        text = input(PROMPT)
+        while unfinished(text):
+            text += "\n" + input(CONTINUED)
+        return text
+
+    def _pump(self) -> None:
+        while not self._over.wait(_EVERY):
+            self._talk.write(self._talk.screen.take())
+
+    def _live(self, look: Callable[[], str]) -> None:
+        try:
+            while True:
+                self._talk.write(look() + "\n")
+                if select.select([sys.stdin], [], [], _LOOK)[0]:
+                    sys.stdin.readline()
+                    return
+                self._talk.write("\n")
+        except KeyboardInterrupt:
+            self._talk.write("\n")

@@ -569,6 +569,11 @@ VOID = Void()
 UNKNOWN = Unknown()
 
 
+def shown(t: Type) -> Type:
+    """The type that a member of a struct has in expressions and prints as: a `char[n]` is a string."""
+    return String(t.count) if isinstance(t, Array) and t.element == Int(8, True) and t.count else t
+
+
 def is_integral(t: Type) -> bool:
     """Whether arithmetic is possible on it as an integer."""
     return isinstance(t, Int | Bool | Enum)

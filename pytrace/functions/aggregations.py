@@ -29,7 +29,12 @@ def _sample(c: ExpressionChecker, n: ast.Call) -> tuple[typed.Expr, bool] | None
     return convert(value, t.INT64 if signed else t.UINT64), signed
 
 
-@function("count()", "Counts how often it was called.", "@[comm] = count();", group=GROUP)
+@function(
+    "count()",
+    "Counts how often it was called.",
+    "tracepoint:syscalls:sys_enter_read { @[comm] = count(); }",
+    group=GROUP,
+)
 def count(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return c.call(n, t.Count()) if c.arity(n, 0) else c.error(n.span)
 
@@ -39,27 +44,46 @@ def _numeric(c: ExpressionChecker, n: ast.Call, kind: type[t.Sum | t.Avg | t.Min
     return c.error(n.span) if sample is None else c.call(n, kind(sample[1]), sample[0])
 
 
-@function("sum(int n)", "Adds up `n`.", "@bytes[comm] = sum(args.count);", group=GROUP)
+@function(
+    "sum(int n)", "Adds up `n`.", "tracepoint:syscalls:sys_enter_read { @bytes[comm] = sum(args.count); }", group=GROUP
+)
 def sum_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _numeric(c, n, t.Sum)
 
 
-@function("avg(int n)", "The average of `n`.", "@size = avg(args.count);", group=GROUP)
+@function(
+    "avg(int n)", "The average of `n`.", "tracepoint:syscalls:sys_enter_read { @size = avg(args.count); }", group=GROUP
+)
 def avg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _numeric(c, n, t.Avg)
 
 
-@function("min(int n)", "The smallest `n` seen.", "@least = min(args.count);", group=GROUP)
+@function(
+    "min(int n)",
+    "The smallest `n` seen.",
+    "tracepoint:syscalls:sys_enter_read { @least = min(args.count); }",
+    group=GROUP,
+)
 def min_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _numeric(c, n, t.Min)
 
 
-@function("max(int n)", "The largest `n` seen.", "@most = max(args.count);", group=GROUP)
+@function(
+    "max(int n)",
+    "The largest `n` seen.",
+    "tracepoint:syscalls:sys_enter_read { @most = max(args.count); }",
+    group=GROUP,
+)
 def max_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _numeric(c, n, t.Max)
 
 
-@function("stats(int n)", "Count, average and total of `n`.", "@[comm] = stats(args.count);", group=GROUP)
+@function(
+    "stats(int n)",
+    "Count, average and total of `n`.",
+    "tracepoint:syscalls:sys_enter_read { @[comm] = stats(args.count); print(@[comm].average); }",
+    group=GROUP,
+)
 def stats(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _numeric(c, n, t.Stats)
 
@@ -67,7 +91,7 @@ def stats(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     "hist(int n[, int k])",
     "A histogram of `n` with power-of-two buckets, each power divided into 2^k (k from 0, the default, to 5).",
-    "@us = hist((nsecs - @start[tid]) / 1000);",
+    "tracepoint:syscalls:sys_exit_read { @bytes = hist(args.ret); }",
     group=GROUP,
 )
 def hist(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
@@ -85,7 +109,7 @@ def hist(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     "lhist(int n, const int min, const int max, const int step)",
     "A histogram of `n` with buckets of equal width from `min` to `max`, and one on either side.",
-    "@bytes = lhist(args.ret, 0, 2000, 200);",
+    "tracepoint:syscalls:sys_exit_read { @bytes = lhist(args.ret, 0, 2000, 200); }",
     group=GROUP,
 )
 def lhist(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
@@ -111,7 +135,7 @@ def lhist(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     'tseries(int n, const int interval_ns, const int num_intervals[, "avg" | "max" | "min" | "sum"])',
     "The last `num_intervals` intervals of `n`: its latest value, or what the fourth argument says.",
-    '@[comm] = tseries(args.ret, 100ms, 20, "sum");',
+    'tracepoint:syscalls:sys_exit_read { @[comm] = tseries(args.ret, 100ms, 20, "sum"); }',
     group=GROUP,
 )
 def tseries(c: ExpressionChecker, n: ast.Call) -> typed.Expr:

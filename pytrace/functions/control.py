@@ -97,7 +97,7 @@ def _signal(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     'signal(int number | const string "NAME")',
     "Sends a signal to the traced process.",
-    'uprobe:/bin/sleep:main { signal("TERM"); }',
+    'tracepoint:syscalls:sys_enter_openat /comm == "cat"/ { signal("TERM"); }',
     group=GROUP,
     unsafe=True,
     lower=_lower_signal,
@@ -109,7 +109,7 @@ def signal(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     'signal_thread(int number | const string "NAME")',
     "Sends a signal to the traced thread.",
-    'uprobe:/bin/sleep:main { signal_thread("TERM"); }',
+    'tracepoint:syscalls:sys_enter_openat /comm == "cat"/ { signal_thread(15); }',
     group=GROUP,
     unsafe=True,
     lower=_lower_signal,

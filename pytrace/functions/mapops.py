@@ -58,7 +58,7 @@ def _lower_whole(lo: Lower, e: typed.Call) -> None:
 @function(
     "clear(map m)",
     "Removes all elements of a map. Done in user space, in order.",
-    "clear(@);",
+    "interval:s:1 { @[rand % 5] = count(); print(@); clear(@); }",
     group=GROUP,
     lower=_lower_whole,
 )
@@ -69,7 +69,7 @@ def clear(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     "zero(map m)",
     "Sets all values of a map to zero. Done in user space, in order.",
-    "zero(@);",
+    "interval:s:1 { @[rand % 5] = count(); print(@); zero(@); }",
     group=GROUP,
     lower=_lower_whole,
 )
@@ -100,7 +100,7 @@ def _lower_delete(lo: Lower, e: typed.Call) -> str:
 @function(
     "delete(map m, key) -> bool",
     "Removes an element; false if it was not there. Without a key, empties a scalar map.",
-    "delete(@start, tid);",
+    "tracepoint:sched:sched_switch { @start[tid] = nsecs; delete(@start, args.prev_pid); }",
     group=GROUP,
     lower=_lower_delete,
 )
@@ -135,7 +135,7 @@ def _lower_has_key(lo: Lower, e: typed.Call) -> str:
 @function(
     "has_key(map m, key) -> bool",
     "Whether a map has an element.",
-    "if (has_key(@start, tid)) { print(1); }",
+    "begin { @a[1] = 2; print(has_key(@a, 1)); }",
     group=GROUP,
     lower=_lower_has_key,
 )
@@ -171,7 +171,7 @@ def _lower_find(lo: Lower, e: typed.Call) -> str:
 @function(
     "find(map m, key, $value) -> bool",
     "Whether a map has an element; if so its value is put into the variable.",
-    "if (find(@start, tid, $t)) { print(nsecs - $t); }",
+    "begin { @a[1] = 2; if (find(@a, 1, $v)) { print($v); } }",
     group=GROUP,
     lower=_lower_find,
 )
@@ -214,7 +214,7 @@ def _lower_len(lo: Lower, e: typed.Call) -> str:
 @function(
     "len(map m | stack s) -> int64",
     "Number of elements of a map, or of frames of a stack.",
-    "interval:s:1 { print(len(@)); }",
+    "interval:s:1 { @[rand] = 1; print(len(@)); }",
     group=GROUP,
     lower=_lower_len,
 )

@@ -137,7 +137,7 @@ def _lower_print(lo: Lower, e: typed.Call) -> None:
 @function(
     "print(value) or print(map m[, int top[, int div]])",
     "Prints a value, an element of a map, or a whole map: its `top` largest entries, divided by `div`.",
-    "interval:s:1 { print(@, 10); clear(@); }",
+    "interval:s:1 { @[rand % 20] = count(); print(@, 10); clear(@); }",
     group=GROUP,
     lower=_lower_print,
 )

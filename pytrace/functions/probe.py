@@ -58,7 +58,7 @@ def probetype(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     "func() -> string",
     "Name of the function that is traced.",
-    "kprobe:vfs_* { @[func] = count(); }",
+    "uprobe:libc:str* { @[func] = count(); }",
     group=GROUP,
     bare=True,
     fills=True,
@@ -110,7 +110,7 @@ def ctx(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     "argN() -> uint64",
     "The N-th argument of the traced function, from 0 (arg0, arg1, …).",
-    "kprobe:vfs_read { @ = hist(arg2); }",
+    "uprobe:libc:malloc { @ = hist(arg0); }",
     group=GROUP,
     bare=True,
 )
@@ -131,7 +131,7 @@ def arg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 @function(
     "retval() -> the function's type, or uint64",
     "What the traced function returns.",
-    "kretprobe:vfs_read /retval > 0/ { @ = hist(retval); }",
+    "uretprobe:libc:strlen { @ = hist(retval); }",
     group=GROUP,
     bare=True,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
-from pytrace.codegen import automaton, text
+from pytrace.codegen import automaton, search, text
 from pytrace.codegen.automaton import Automaton
 from pytrace.functions.base import function
 from pytrace.functions.strings import GROUP, string_argument
@@ -42,7 +42,7 @@ def _lower_find(lo: Lower, e: typed.Call) -> str:
     size = needle.type.size
     place = lo.place(needle)
     count = text.length(lo, place, size)
-    return text.search(lo, lo.place(haystack), haystack.type.size, place, size, count)
+    return search.search(lo, lo.place(haystack), haystack.type.size, place, size, count, e.span)
 
 
 def _find(c: ExpressionChecker, n: ast.Call) -> typed.Expr:

@@ -161,7 +161,7 @@ def _struct(type: t.Struct) -> Decoder:
     if type.fields is None:
         raise TypeError(f"{type} is incomplete")
     members = [(name, cast(t.Field, type.field(name))) for name in type.field_names()]
-    reads = tuple((f.offset, _bitfield(f) if f.bit_size else decoder(f.type)) for _, f in members)
+    reads = tuple((f.offset, _bitfield(f) if f.bit_size else decoder(t.shown(f.type))) for _, f in members)
     return _record(tuple(name for name, _ in members), _sequence(reads))
 
 

@@ -155,7 +155,7 @@ class Json:
                 return self._object((name, part, value[name]) for name, part in fields)
             case t.Struct():
                 members = ((name, type.field(name)) for name in type.field_names())
-                return self._object((name, f.type, value[name]) for name, f in members if f)
+                return self._object((name, t.shown(f.type), value[name]) for name, f in members if f)
             case t.Hist() | t.LHist():
                 return _buckets(value, value)
             case t.TSeries():

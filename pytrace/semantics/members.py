@@ -30,18 +30,11 @@ def space_of(c: ExpressionChecker, pointer: t.Pointer) -> str:
     return pointer.space or (c.context.space if c.context else "kernel")
 
 
-def shown(kind: t.Type) -> t.Type:
-    """The type that a member has in expressions: a `char[n]` is a string."""
-    if isinstance(kind, t.Array) and kind.element == CHAR and kind.count:
-        return t.String(kind.count)
-    return kind
-
-
 def memory(
     c: ExpressionChecker, address: typed.Expr, kind: t.Type, space: str, span: Span, bits: tuple[int, int] | None = None
 ) -> typed.Expr:
     """What stands at an address of the traced system, or of the program for a pointer made by `&`."""
-    kind = shown(complete(c, kind))
+    kind = t.shown(complete(c, kind))
     kind = _spaced(kind, space)
     where = "user" if space == "user" else "kernel"
     return typed.Memory(address, where, bits, type=kind, span=span)  # type: ignore[arg-type]  # one of the two
@@ -148,7 +141,7 @@ def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> ty
         bits = (found.bit_offset, found.bit_size) if found.bit_size else None
         if isinstance(value, typed.Memory):
             return memory(c, _offset(c, value.address, found.offset), found.type, value.space, span, bits)
-        return typed.Part(value, found.offset, bits, type=shown(complete(c, found.type)), span=span)
+        return typed.Part(value, found.offset, bits, type=t.shown(complete(c, found.type)), span=span)
     return c.error(span, f"Cannot access field '{name}' on a value of type '{kind}'")
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pytrace.api import notebook
 from pytrace.api.compiling import compile_for, compile_statements
 from pytrace.api.engine import Engine, SessionOver, Timer
 from pytrace.api.event import Event, EventReader
@@ -113,6 +114,7 @@ class Session:
             raise RuntimeError("a session cannot be started twice; make a new one")
         self._started = True
         self._kept.engine = self._engine
+        notebook.started(self)
         try:
             require()
             self._engine.start()

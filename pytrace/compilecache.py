@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache as once
 
 from pytrace import cache, nativestate, passing, serial
 from pytrace.options import Options
@@ -148,30 +149,27 @@ class _Watch:
 
     def __init__(self) -> None:
         self.passing = False
-        self._watching = False
         places = (_PACKAGE, sys.pycache_prefix, *sys.path)
         self._ours = tuple({os.path.abspath(place) for place in places if place})
         self._caches = cache.places()
 
     def __enter__(self) -> None:
         self._noted = passing.noted()
-        self._watching = True
-        # Such a hook stays for the life of the process, so it must cost nothing when it is not needed.
-        sys.addaudithook(self._see)
+        _install()
+        _watches.append(self)
 
     def __exit__(self, *exc: object) -> None:
-        self._watching = False
+        _watches.remove(self)
         if passing.noted() != self._noted:
             self.passing = True
 
-    def _see(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self._watching and event in ("open", "os.listdir", "os.scandir", "socket.connect", "subprocess.Popen"):
-            what = arguments[0]
-            if isinstance(what, int):
-                return  # a file that is open already: it was seen when it was opened
-            path = os.fsdecode(what) if isinstance(what, str | bytes) else ""
-            if not (path.startswith(_KERNEL_TABLES) or path in self._caches or self._import(event, path)):
-                self.passing = True
+    def see(self, event: str, arguments: tuple[object, ...]) -> None:
+        what = arguments[0]
+        if isinstance(what, int):
+            return  # a file that is open already: it was seen when it was opened
+        path = os.fsdecode(what) if isinstance(what, str | bytes) else ""
+        if not (path.startswith(_KERNEL_TABLES) or path in self._caches or self._import(event, path)):
+            self.passing = True
 
     def _import(self, event: str, path: str) -> bool:
         """Whether it is how modules are imported, or a BTF index, which is named after the BTF that it is of."""
@@ -180,3 +178,19 @@ class _Watch:
         # While bytecode is written, its file's name has a number at the end.
         module = path.endswith((".py", ".pyc", ".so", ".lark")) or ".pyc." in path
         return path.startswith(self._ours) and (event != "open" or module)
+
+
+_watches: list[_Watch] = []
+_EVENTS = ("open", "os.listdir", "os.scandir", "socket.connect", "subprocess.Popen")
+
+
+@once
+def _install() -> None:
+    # Such a hook stays for the life of the process: there is one, and most of the time it does nothing.
+    sys.addaudithook(_hook)
+
+
+def _hook(event: str, arguments: tuple[object, ...]) -> None:
+    if event in _EVENTS:
+        for watch in tuple(_watches):
+            watch.see(event, arguments)

@@ -20,6 +20,7 @@ class Plain:
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
         self._over = threading.Event()
+        self._prompt = ""
 
     def run(self) -> None:
         """Until the end of the input or of the session."""
@@ -42,14 +43,27 @@ class Plain:
             pump.join()
 
     def _read(self) -> str:
-        text = input(PROMPT)
+        text = self._line(PROMPT)
         while unfinished(text):
-            text += "\n" + input(CONTINUED)
+            text += "\n" + self._line(CONTINUED)
         return text
+
+    def _line(self, prompt: str) -> str:
+        self._prompt = prompt
+        self._talk.write(prompt)
+        try:
+            return input()
+        finally:
+            self._prompt = ""
 
     def _pump(self) -> None:
         while not self._over.wait(_EVERY):
-            self._talk.write(self._talk.screen.take())
+            text = self._talk.screen.take()
+            if text and (prompt := self._prompt):
+                # In the place of the prompt, which follows it.
+                first, newline, rest = text.partition("\n")
+                text = f"\r{first:<{len(prompt)}}{newline}{rest}{prompt}"
+            self._talk.write(text)
 
     def _live(self, look: Callable[[], str]) -> None:
         try:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterable
+import sys
+import termios
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prompt_toolkit import PromptSession
@@ -74,16 +77,16 @@ class Prompt:
         """Until Ctrl-D, `:quit` or the end of the session."""
         self._talk.show_live = self._live
         self._completer.probes.warm()
-        while not self._talk.over:
-            try:
-                text = self._session.prompt(pre_run=self._begin)
-            except EOFError:
-                return
-            except KeyboardInterrupt:
-                continue
-            if text is None:
-                return
-            self._talk.answer(text.rstrip())
+        with echo(False):
+            while not self._talk.over:
+                try:
+                    text = self._session.prompt(pre_run=self._begin)
+                except EOFError:
+                    return
+                except KeyboardInterrupt:
+                    continue
+                with echo(text.lstrip().startswith(":e")):  # an editor may be one of lines
+                    self._talk.answer(text.rstrip())
 
     def _begin(self) -> None:
         get_app().create_background_task(self._pump(self._session.app))
@@ -125,6 +128,20 @@ class Prompt:
 
         app.run(pre_run=begin)
         self._talk.write(look() + "\n")
+
+
+@contextmanager
+def echo(wanted: bool) -> Iterator[None]:
+    """Whether the terminal shows what is typed while nobody reads: it would stand where the next prompt is drawn."""
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    mode = list(before)
+    mode[3] = before[3] | termios.ECHO if wanted else before[3] & ~termios.ECHO
+    termios.tcsetattr(fd, termios.TCSADRAIN, mode)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 class _Completions(Base):

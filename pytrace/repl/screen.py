@@ -15,9 +15,8 @@ from pytrace.output import Resolver, Text
 BURST = 500
 """Lines that are shown at once."""
 RATE = 50
-"""Lines a second after that."""
+"""Lines a second after that, all at once."""
 _WIDEST = 4096
-_TOLD = 1.0
 _UNFINISHED = 0.25
 
 
@@ -35,8 +34,8 @@ class Screen:
         self._rest = b""
         self._rest_since = 0.0
         self._tokens, self._refilled = float(BURST), clock()
-        self._untold, self._told = 0, clock()
-        self._wrote = False
+        self._untold = 0
+        self._dry = self._wrote = False
 
     def write(self, data: bytes) -> None:
         with self._lock:
@@ -56,13 +55,24 @@ class Screen:
         self._refilled = now
         count = data.count(b"\n")
         self.written += count
-        allowed = min(count, int(self._tokens))
+        # Once dry, it waits until there is room for lines that follow each other: single ones from here and there say
+        # little.
+        allowed = 0 if self._dry and self._tokens < RATE else min(count, int(self._tokens))
+        self._dry = allowed < count
         if allowed:
+            self._tell()
             self._tokens -= allowed
             end = len(data) if allowed == count else _after(data, allowed)
             self._parts.append(safe(data[:end].decode("utf-8", "replace")))
         self.hidden += count - allowed
         self._untold += count - allowed
+
+    def _tell(self) -> None:
+        """Notes what is missing, where it is missing."""
+        if self._untold:
+            lines = "line was" if self._untold == 1 else "lines were"
+            self._parts.append(f"… {self._untold:,} {lines} not shown\n")
+            self._untold = 0
 
     def say(self, text: str) -> None:
         """A line that is shown in any case, in its place among the others."""
@@ -81,10 +91,8 @@ class Screen:
             if self._rest and (last or now - self._rest_since > _UNFINISHED):
                 rest, self._rest = self._rest, b""
                 self._lines(rest + b"\n")
-            if self._untold and (last or quiet or now - self._told > _TOLD):
-                lines = "line was" if self._untold == 1 else "lines were"
-                self._parts.append(f"… {self._untold:,} {lines} not shown\n")
-                self._untold, self._told = 0, now
+            if last or quiet:
+                self._tell()
             text = "".join(self._parts)
             self._parts.clear()
             return text

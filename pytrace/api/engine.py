@@ -76,7 +76,8 @@ class Engine:
         self.error: BaseException | None = None
         self.afterwards: list[Callable[[], object]] = []
         self.survives: Callable[[Session], bool] | None = None
-        """Asked, in the thread, when `exit()` or the end of what it watches is to end the session: whether it goes on."""
+        """Asked, in the thread, when `exit()` or the end of what it watches is to end the session: whether it goes
+        on."""
         self.timers: list[Timer] = []
         self._commands: SimpleQueue[_Answer[Any] | None] = SimpleQueue()
         self._postponed: list[_Answer[Any]] = []
@@ -93,6 +94,8 @@ class Engine:
 
     def start(self) -> None:
         """Loads and attaches. Raises what the session raises."""
+        if self._stopping:
+            raise SessionOver("the session was stopped before it had begun")
         began = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(began,), name="pytrace", daemon=True)
         self._thread.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import pytrace
 from pytrace.program import PerfTracepoint
 from pytrace.record import replace
-from tests.live.api.conftest import call, descriptors, on, programs_held
+from tests.live.api.conftest import call, descriptors, on, programs, programs_held
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -179,14 +180,21 @@ def test_programs_on_the_same_event_lose_no_update() -> None:
 
 
 def test_two_hundred_cycles_leave_nothing(nothing_left: Callable[[], None]) -> None:
+    seen: set[int] = set()
     for i in range(200):
         with pytrace.trace("rawtracepoint:sched_switch { @[comm] = count(); }") as t:
             attached = t.attach(on("getppid", "@n = count();"))
+            seen |= programs_held()
             call(i)
             t.detach(attached)
             assert t.maps["@n"].value == (i or None)
         if i % 50 == 0:
             nothing_left()
+    assert len(seen) == 400
+    deadline = time.monotonic() + 30
+    while seen & programs() and time.monotonic() < deadline:
+        time.sleep(0.01)  # the kernel frees a program after a grace period
+    assert seen & programs() == set()
 
 
 def test_a_program_from_disk_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

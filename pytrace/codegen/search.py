@@ -7,17 +7,17 @@ steps share is in the program's scratch memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytrace.codegen.helpers import Helper
+from pytrace.record import record
 
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
     from pytrace.diagnostics import Span
 
 
-@dataclass(frozen=True)
+@record
 class _Shared:
     """Offsets into scratch memory. `text` has `size` bytes, `needle` has `capacity`, of which `count` count; `borders`
     has for each prefix of the needle the length of its longest border; `at` and `matched` are where the search is."""

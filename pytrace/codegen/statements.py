@@ -20,6 +20,8 @@ def statement(lo: Lower, s: typed.Stmt) -> None:
         case typed.AssignVar():
             _assign_variable(lo, s.symbol, s.value)
         case typed.DeclareVar():
+            if isinstance(s.symbol.type, t.Unknown):  # nothing is ever assigned to it
+                return
             place = lo.variable(s.symbol)
             lo.zero(place, max(8 if t.is_word(s.symbol.type) else 0, s.symbol.type.size))
         case typed.AssignMap():

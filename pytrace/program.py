@@ -9,7 +9,8 @@ Layout of a ring record: u32 event id, u32 probe index, u64 boot time in ns if `
 then the event's `args` as `types.Tuple` lays them out, starting at an offset that is a multiple of 8.
 
 Layout of the counters map (one mmapable array element): u32 exit flag, u32 exit code, u64 CLOCK_BOOTTIME in ns at
-which the session began (written by the runtime before any program runs), 48 bytes of zeros; then for each
+which the session began, i64 ns that CLOCK_TAI was ahead of it then (both are written by the runtime before any
+program runs), 40 bytes of zeros; then for each
 CPU of `Program.cpus` a row of `counter_stride` bytes holding one u64 for each entry of `counters`.
 
 Layout of per-CPU slots (`Storage.PERCPU_SLOT`): for each of `Program.cpus` CPUs (a power of two, so that a
@@ -30,6 +31,7 @@ from pytrace.types import Type
 EXIT_FLAG = 0
 EXIT_CODE = 4
 START_TIME = 8
+TAI_OFFSET = 16
 COUNTERS_HEADER = 64
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
-from pytrace.program import START_TIME
+from pytrace.program import START_TIME, TAI_OFFSET
 from pytrace.semantics import typed
 from pytrace.semantics.widen import convert
 from pytrace.syntax import ast
@@ -21,12 +21,17 @@ _CLOCKS = {"boot": Helper.ktime_get_boot_ns, "monotonic": Helper.ktime_get_ns, "
 
 
 def _lower_nsecs(lo: Lower, e: typed.Call) -> str:
-    return lo.f.helper(_CLOCKS[e.data])
+    f = lo.f
+    if e.args:  # the difference of the clocks, as it was when the session began
+        ahead = f.load(f.offset(lo.unit.value("counters"), TAI_OFFSET))
+        return f.binary("add", f.helper(Helper.ktime_get_boot_ns), ahead)
+    return f.helper(_CLOCKS[e.data])
 
 
 @function(
     "nsecs([monotonic | boot | tai | sw_tai]) -> uint64",
-    "Nanoseconds of a clock: time since boot with (boot, the default) or without (monotonic) time asleep, or TAI.",
+    "Nanoseconds of a clock: time since boot with (boot, the default) or without (monotonic) time asleep, or TAI, from "
+    "the kernel (tai, Linux 6.1) or worked out from boot time (sw_tai).",
     "tracepoint:syscalls:sys_enter_read { @start[tid] = nsecs; }",
     group=GROUP,
     bare=True,
@@ -40,7 +45,7 @@ def nsecs(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         mode = n.args[0]
         clock = mode.name if isinstance(mode, ast.Identifier | ast.NamedType) else ""
         if clock == "sw_tai":
-            clock = "tai"
+            return c.call(n, t.UINT64, typed.Const(1, type=t.BOOL, span=n.span), data="tai")
         if clock not in _CLOCKS:
             return c.error(mode.span, "unknown clock", "it is one of monotonic, boot, tai, sw_tai")
     return c.call(n, t.UINT64, data=clock)

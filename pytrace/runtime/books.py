@@ -5,7 +5,18 @@ from __future__ import annotations
 import struct
 import time
 
-from pytrace.program import COUNTERS_HEADER, EXIT_CODE, EXIT_FLAG, START_TIME, Counter, Program
+from pytrace.program import COUNTERS_HEADER, EXIT_CODE, EXIT_FLAG, START_TIME, TAI_OFFSET, Counter, Program
+
+
+def tai_offset() -> int:
+    """How many ns CLOCK_TAI is ahead of CLOCK_BOOTTIME, by a reading between two of the latter as close as they get."""
+    found: list[tuple[int, int]] = []
+    for _ in range(8):
+        before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        tai = time.clock_gettime_ns(time.CLOCK_TAI)
+        after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        found.append((after - before, tai - (before + after) // 2))
+    return min(found)[1]
 
 
 class Books:
@@ -17,6 +28,7 @@ class Books:
         self._memory = memory
         self._told = [0] * len(self._counters)
         struct.pack_into("=Q", memory, START_TIME, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        struct.pack_into("=q", memory, TAI_OFFSET, tai_offset())
 
     @property
     def exiting(self) -> bool:

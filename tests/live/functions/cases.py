@@ -35,7 +35,8 @@ int main(int argc, char **argv) {
     prctl(PR_SET_NAME, "target");
     signal(SIGUSR1, nothing);
     greet("hello, world", 21, &thing);
-    openat(AT_FDCWD, "/nowhere/lib/some.conf", O_RDONLY);
+    static char where[] = "/nowhere/lib/some.conf";
+    openat(AT_FDCWD, where, O_RDONLY);
     syscall(SYS_getpgid, bytes);
     if (argc > 1) answer = 43;
     return 0;
@@ -137,11 +138,18 @@ CASES: dict[str, tuple[Case, ...]] = {
         begin(
             '$h = "aabaabaaab"; $n = "baaab"; print((strstr($h, $n), strstr($h, "aaab"), strstr($h, "bb")));',
             "(5, 6, -1)",
+            feature="bpf_loop",
         ),
         begin(
-            '$h = "abc"; $e = ""; $l = "abcd"; print((strstr($h, $e), strstr($h, $l), strstr($h, $h)));', "(0, -1, 0)"
+            '$h = "abc"; $e = ""; $l = "abcd"; print((strstr($h, $e), strstr($h, $l), strstr($h, $h)));',
+            "(0, -1, 0)",
+            feature="bpf_loop",
         ),
-        opens('$n = str_concat("some", ".conf"); print(strstr(str(args.filename), $n));', str(PATH.index("some"))),
+        opens(
+            '$n = str_concat("some", ".conf"); print(strstr(str(args.filename), $n));',
+            str(PATH.index("some")),
+            feature="bpf_loop",
+        ),
     ),
     "strcontains": (
         begin('print(strcontains("hello", "ell")); print(strcontains("hello", "olleh"));', "true\nfalse"),
@@ -242,7 +250,7 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "uaddr": (
         greets('print((*uaddr("answer"), str(*uaddr("motto"))));', "(42, in memory)"),
-        Case('uretprobe:{target}:greet { print(*uaddr("answer")); }', "42", command=RUN),
+        Case('uretprobe:{target}:greet { print(*uaddr("answer")); }', "42", command=RUN, feature="uprobe_multi"),
         Case(
             'uprobe:{target}:greet, uprobe:{target}:main { @[func] = *uaddr("answer"); }',
             "@[greet]: 42\n@[main]: 42",
@@ -379,7 +387,16 @@ CASES: dict[str, tuple[Case, ...]] = {
             "$a = nsecs; $b = nsecs(boot); print($b >= $a && $b - $a < 1000000000); print(nsecs(monotonic) > 0);",
             "true\ntrue",
         ),
-        begin("print((nsecs(tai) / 1000000000 - %d) / 100);" % int(time.clock_gettime(time.CLOCK_TAI)), "0"),
+        begin(
+            "print((nsecs(tai) / 1000000000 - %d) / 100);" % int(time.clock_gettime(time.CLOCK_TAI)),
+            "0",
+            feature="ktime_tai",
+        ),
+        begin(
+            "$a = nsecs(sw_tai); $b = nsecs(tai); print($b - $a < 1000000 && $a - $b < 1000000);",
+            "true",
+            feature="ktime_tai",
+        ),
         begin("print((nsecs(sw_tai) / 1000000000 - %d) / 100);" % int(time.clock_gettime(time.CLOCK_TAI)), "0"),
         refused("begin { print(nsecs(foo)); }", "clock"),
     ),
@@ -434,7 +451,13 @@ CASES: dict[str, tuple[Case, ...]] = {
     "delete": (begin("@[1] = 5; @[2] = 6; print(delete(@, 1)); print(delete(@, 7));", "true\nfalse\n\n\n@[2]: 6"),),
     "has_key": (begin("@[1] = 5; print(has_key(@, 1)); print(has_key(@, 2)); clear(@);", "true\nfalse"),),
     "find": (begin("@[1] = 5; if (find(@, 1, $v)) { print($v); } print(find(@, 2, $v)); clear(@);", "5\nfalse"),),
-    "len": (begin("@[1] = 5; @[7] = 1; print(len(@)); $k = kstack(3); print(len($k) <= 3); clear(@);", "2\ntrue"),),
+    "len": (
+        begin(
+            "@[1] = 5; @[7] = 1; print(len(@)); $k = kstack(3); print(len($k) <= 3); clear(@);",
+            "2\ntrue",
+            feature="for_each_map_elem",
+        ),
+    ),
     # --- aggregations
     "count": (begin("@ = count(); @ = count(); print((int64)@);", "2\n\n\n@: 2"),),
     "sum": (begin("@ = sum(5); @ = sum(-7);", "@: -2"),),
@@ -447,6 +470,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             '@["a"] = stats(-7); @["a"] = stats(-2); $s = @["a"].total; print(($s, @["a"].average, @["a"].count)); '
             'print(@["b"].avg); clear(@);',
             "(-9, -4, 2)\n0",
+            feature="percpu_lookup",
         ),
         refused("begin { @ = stats(1); print(@.median); }", "no field 'median'"),
     ),
@@ -464,6 +488,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             "print((quantile(@h, 0), quantile(@h, 50), quantile(@l, 50), quantile(@l, 95), quantile(@k[1], 25), "
             "quantile(@k[2], 50))); clear(@h); clear(@l); clear(@k);",
             "(0, 50, 50, 95, 24, 0)",
+            feature="percpu_lookup",
         ),
         refused("begin { @ = count(); print(quantile(@, 50)); }", "hist"),
     ),

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def test_the_page_is_current() -> None:
-    done = subprocess.run([sys.executable, ROOT / "scripts" / "gendocs", "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "gendocs", "--check", "reference"], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

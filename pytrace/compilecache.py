@@ -173,7 +173,7 @@ class _Watch:
 
     def _import(self, event: str, path: str) -> bool:
         """Whether it is how modules are imported, or a BTF index, which is named after the BTF that it is of."""
-        if path.startswith("btf-") and path.endswith(".index"):
+        if path.lstrip(".").startswith("btf-") and ".index" in path and "/" not in path:
             return True
         # While bytecode is written, its file's name has a number at the end.
         module = path.endswith((".py", ".pyc", ".so", ".lark")) or ".pyc." in path

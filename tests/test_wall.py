@@ -104,3 +104,11 @@ def test_help_loads_next_to_nothing() -> None:
         "sys.stdout = sys.__stdout__"
     )
     assert modules & {"cffi", "dataclasses", "typing", "re", *COMPILERS} == set()
+
+
+@pytest.mark.parametrize(
+    "module", ["pytrace.commands.run", "pytrace.compiler", "pytrace.compilecache", "pytrace.serial"]
+)
+def test_what_a_start_needs_not_import(module: str) -> None:
+    costly = {"dataclasses", "inspect", "platform", "subprocess", "pathlib", "importlib.resources", "json", *COMPILERS}
+    assert loaded_by(f"import {module}") & costly == set()

@@ -38,6 +38,8 @@ class Live(Session):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ScriptWarning)
             attachment = self.attach(text, name=name)
+        # An `exit()` in `begin` is not left for the next round, so that the answer can tell.
+        self._engine.call(lambda session: any(one.books.exiting for one in session.loaded) and self._exited(session))
         with self._exits_lock:
             ended = self._exits.pop(attachment._loaded, None) if attachment._loaded else None
         if ended is not None:  # in `begin`, before anybody could know the attachment

@@ -59,6 +59,9 @@ class Talk:
             said = f"ERROR: {f'{error.filename}: ' if error.filename else ''}{error.strerror}"
         except KeyboardInterrupt:
             said = "cancelled"
+        except Exception as error:
+            # A defect of ours costs the entry, not the session.
+            said = f"ERROR: pytrace itself failed: {type(error).__name__}: {error}\nHINT: please report it"
         self.over = self.over or not self.workspace.session.running
         self.write(self.screen.take())
         self.write(said + "\n" if said else "")

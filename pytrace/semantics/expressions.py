@@ -15,9 +15,11 @@ from pytrace.diagnostics import Diagnostics, Span
 from pytrace.functions import REGISTRY
 from pytrace.semantics import members, typed
 from pytrace.semantics.casts import cast
+from pytrace.semantics.fold import FoldError
+from pytrace.semantics.fold import binary as fold_literals
 from pytrace.semantics.scopes import in_session
 from pytrace.semantics.typenames import TypeResolver
-from pytrace.semantics.widen import convert, join, join_expr, literal_type, wrap
+from pytrace.semantics.widen import convert, is_literal, join, join_expr, literal_type, wrap
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
@@ -258,29 +260,45 @@ class ExpressionChecker:
             return self._pointer_arithmetic(op, left, right, span)
         if not (t.is_integral(a) and t.is_integral(b)):
             return self.error(span, f"operator '{op}' cannot be used on expressions of types '{a}', '{b}'")
+        if is_literal(left) and is_literal(right):
+            return self._of_literals(op, left, right, span)
+        if op in ("<<", ">>"):
+            kind = t.INT64 if _signed(a) else t.UINT64
+        else:
+            kind = t.UINT64 if op != "-" and _is_unsigned(left) and _is_unsigned(right) else t.INT64
+        left, right = convert(left, kind), convert(right, kind)
         if isinstance(left, typed.Const) and isinstance(right, typed.Const):
-            if op in ("/", "%") and right.value == 0:
-                return self.error(span, "division by zero")
-            folded = fold(op, left, right)
+            folded = fold(op, left.value, right.value)
             if folded is not None:
-                return typed.Const(folded, literal=True, type=literal_type(folded), span=span)
-        unsigned = op != "-" and _is_unsigned(left) and _is_unsigned(right)
-        kind = t.UINT64 if unsigned and not (left_literal(left) and left_literal(right)) else t.INT64
-        if op in ("<<", ">>", "-"):
-            kind = t.UINT64 if op == ">>" and not _signed(a) else t.INT64 if op != "<<" or _signed(a) else t.UINT64
-        return typed.Binary(op, convert(left, kind), convert(right, kind), type=kind, span=span)
+                return typed.Const(wrap(folded, kind), type=kind, span=span)
+        return typed.Binary(op, left, right, type=kind, span=span)
+
+    def _of_literals(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
+        """What is computed from literals alone is a literal, and must have a value in 64 bits."""
+        assert isinstance(left, typed.Const)
+        assert isinstance(right, typed.Const)
+        try:
+            value = fold_literals(op, left.value, right.value)
+        except FoldError as error:
+            return self.error(span, str(error))
+        assert isinstance(value, int)
+        if isinstance(value, bool):
+            return typed.Const(int(value), type=t.BOOL, span=span)
+        return typed.Const(value, literal=True, type=literal_type(value), span=span)
 
     def _comparison(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
         left, right = spelt_beside(left, right), spelt_beside(right, left)
         a, b = left.type, right.type
         if t.is_word(a) and t.is_word(b):
-            if isinstance(left, typed.Const) and isinstance(right, typed.Const):
-                folded = fold(op, left, right)
-                if folded is not None:
-                    return typed.Const(folded, type=t.BOOL, span=span)
+            if is_literal(left) and is_literal(right):
+                return self._of_literals(op, left, right, span)
             if isinstance(a, t.Int | t.Bool | t.Enum) and isinstance(b, t.Int | t.Bool | t.Enum):
                 kind = t.UINT64 if _is_unsigned(left) and _is_unsigned(right) else t.INT64
                 left, right = convert(left, kind), convert(right, kind)
+            if isinstance(left, typed.Const) and isinstance(right, typed.Const):
+                folded = fold(op, left.value, right.value)
+                if folded is not None:
+                    return typed.Const(folded, type=t.BOOL, span=span)
             return typed.Binary(op, left, right, type=t.BOOL, span=span)
         if op in ("==", "!="):
             equality: Literal["==", "!="] = "==" if op == "==" else "!="
@@ -336,7 +354,7 @@ class ExpressionChecker:
         step = 1
         if isinstance(target.type, t.Pointer):
             step = members.pointee_size(self, target.type)
-        elif target.type.bits < 64:
+        elif target.type.bits < 64 and not (isinstance(target, typed.Var) and self.symbols.is_fixed(target.symbol)):
             wide = typed.Const(0, type=t.INT64, span=n.span)
             if isinstance(target, typed.Var):
                 self.symbols.assign_variable(self, target.symbol, wide, n.span)
@@ -528,10 +546,6 @@ def base_name(kind: t.Type) -> str:
     return str(kind)
 
 
-def left_literal(value: typed.Expr) -> bool:
-    return isinstance(value, typed.Const) and value.literal
-
-
 def _signed(kind: t.Type) -> bool:
     return kind.signed if isinstance(kind, t.Int | t.Enum) else False
 
@@ -542,33 +556,27 @@ def _is_unsigned(value: typed.Expr) -> bool:
     return not _signed(value.type)
 
 
-def fold(op: str, left: typed.Const, right: typed.Const) -> int | None:
-    """The value of an operator on two constants with 64-bit wrap-around, or None where it is left to run time."""
-    a, b = left.value, right.value
+def fold(op: str, a: int, b: int) -> int | None:
+    """The value of an operator on two constants before it is cut to its type, or None where it is left to run time."""
     if op in ("/", "%"):
         if b == 0:
             return None
         quotient = abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1)
-        value = quotient if op == "/" else a - quotient * b
-    elif op in ("<<", ">>"):
-        if not 0 <= b < 64:
-            return None
-        value = a << b if op == "<<" else a >> b
-    else:
-        table: dict[str, Callable[[int, int], int]] = {
-            "+": lambda x, y: x + y,
-            "-": lambda x, y: x - y,
-            "*": lambda x, y: x * y,
-            "&": lambda x, y: x & y,
-            "|": lambda x, y: x | y,
-            "^": lambda x, y: x ^ y,
-            "==": lambda x, y: int(x == y),
-            "!=": lambda x, y: int(x != y),
-            "<": lambda x, y: int(x < y),
-            "<=": lambda x, y: int(x <= y),
-            ">": lambda x, y: int(x > y),
-            ">=": lambda x, y: int(x >= y),
-        }
-        value = table[op](a, b)
-    unsigned = value >= 1 << 63 and op != "-" and a >= 0 and b >= 0
-    return wrap(value, t.UINT64 if unsigned else t.INT64)
+        return quotient if op == "/" else a - quotient * b
+    if op in ("<<", ">>"):
+        return a << (b & 63) if op == "<<" else a >> (b & 63)
+    table: dict[str, Callable[[int, int], int]] = {
+        "+": lambda x, y: x + y,
+        "-": lambda x, y: x - y,
+        "*": lambda x, y: x * y,
+        "&": lambda x, y: x & y,
+        "|": lambda x, y: x | y,
+        "^": lambda x, y: x ^ y,
+        "==": lambda x, y: int(x == y),
+        "!=": lambda x, y: int(x != y),
+        "<": lambda x, y: int(x < y),
+        "<=": lambda x, y: int(x <= y),
+        ">": lambda x, y: int(x > y),
+        ">=": lambda x, y: int(x >= y),
+    }
+    return table[op](a, b)

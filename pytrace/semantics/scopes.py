@@ -14,7 +14,7 @@ from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
 from pytrace.record import field, record
 from pytrace.semantics import typed
-from pytrace.semantics.widen import fits, join_expr, roomy
+from pytrace.semantics.widen import fits, is_literal, join_expr, roomy
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
@@ -98,11 +98,18 @@ class Symbols:
         self._fixed.add(id(symbol))
         self._scopes[-1][symbol.name] = symbol
 
+    def is_fixed(self, symbol: typed.VarSymbol) -> bool:
+        """Whether the type of a variable was written down."""
+        return id(symbol) in self._fixed
+
     def assign_variable(self, c: ExpressionChecker, symbol: typed.VarSymbol, value: typed.Expr, span: Span) -> bool:
-        """Widens a variable for an assignment; False after a diagnostic."""
+        """Widens a variable for an assignment; False after a diagnostic. One that was declared as an integer takes any
+        integer and keeps the bits it has room for, except that literals must fit."""
         if isinstance(value.type, t.Unknown):
             return False
-        fixed = id(symbol) in self._fixed
+        fixed = self.is_fixed(symbol)
+        if fixed and isinstance(symbol.type, t.Int) and isinstance(value.type, t.Int) and not is_literal(value):
+            return True  # cut to what was declared
         joined = value.type if isinstance(symbol.type, t.Unknown) else join_expr(symbol.type, value)
         if joined is None or (fixed and joined != symbol.type):
             c.error(

@@ -8,7 +8,7 @@ from pytrace import types as t
 from pytrace.functions import AGGREGATIONS, REGISTRY
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
-from pytrace.semantics.widen import convert, convertible
+from pytrace.semantics.widen import convert, convertible, is_literal
 from pytrace.syntax import ast
 
 UNROLL_MAX = 100
@@ -102,12 +102,7 @@ class StatementChecker:
             return typed.DeclareVar(symbol, span=n.span)
         if isinstance(value.type, t.Unknown):
             return None
-        if (
-            kind is not None
-            and isinstance(kind, t.Int)
-            and isinstance(value.type, t.Int)
-            and not convertible(value, kind)
-        ):
+        if kind is not None and isinstance(kind, t.Int) and is_literal(value) and not convertible(value, kind):
             self.c.error(
                 n.span,
                 f"Type mismatch for ${symbol.name}: trying to assign value of type '{value.type}' "

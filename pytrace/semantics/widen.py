@@ -77,6 +77,10 @@ def _join_pointers(a: t.Pointer, b: t.Pointer) -> t.Pointer:
     return a
 
 
+def is_literal(value: typed.Expr) -> bool:
+    return isinstance(value, typed.Const) and value.literal
+
+
 def join_expr(a: t.Type, value: typed.Expr) -> t.Type | None:
     """Like `join(a, value.type)`, but an integer literal adapts to an unsigned type that can hold it."""
     if isinstance(value, typed.Const) and value.literal and isinstance(a, t.Int) and not a.signed:

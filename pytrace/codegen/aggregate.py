@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def _add(lo: Lower, place: str, amount: str | int, shared: bool) -> None:
     f = lo.f
     if shared:
-        f.emit(f"atomicrmw add ptr {place}, i64 {amount} monotonic, align 8")
+        lo.atomic_add(place, str(amount))
     else:
         f.store(f.add(f.load(place), str(amount)), place)
 

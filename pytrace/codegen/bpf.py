@@ -188,6 +188,11 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
     unit.probes += [point.name for point in body.points]
     program.probe_index = str(first)
     f.at(probe.span)
+    if probe.context.unless_null is not None:
+        there = f.label("there")
+        pointer = f.load_pointer(f.offset(lo.context(), probe.context.unless_null.offset))
+        f.branch(f.is_null(pointer), end, there)
+        f.place(there)
     if p.dispatch:
         index = _dispatch(lo, body, end)
         program.point_operand = index
@@ -265,8 +270,12 @@ def _native_only(lo: Lower, guard: SyscallGuard, end: str) -> None:
     if not guard.compat_mask:
         return
     f = lo.f
-    task = f.helper_pointer(Helper.get_current_task_btf)
-    status = f.load(f.offset(task, guard.compat_offset), 32, volatile=True)
+    if lo.unit.kernel.features.has("get_current_task_btf"):
+        task = f.helper_pointer(Helper.get_current_task_btf)
+        status = f.load(f.offset(task, guard.compat_offset), 32, volatile=True)
+    else:
+        address = f.add(f.helper(Helper.get_current_task), guard.compat_offset)
+        status = access.read_word(lo, address, 32, False, "kernel")
     going = f.label("native")
     f.branch(f.compare("eq", f.binary("and", status, guard.compat_mask), 0), going, end)
     f.place(going)

@@ -331,6 +331,10 @@ class Function:
 
     # --- calls ----------------------------------------------------------------------------------------------
 
+    def opaque(self, word: str) -> str:
+        """The same word, of which LLVM knows nothing any more."""
+        return self.op(f'call i64 asm "", "=r,0"(i64 {word})')
+
     def helper(self, number: int, *args: str) -> str:
         """Calls a BPF helper with typed operands (`"i64 5"`, `"ptr %x"`); the result as a word."""
         self._note(number)

@@ -399,7 +399,17 @@ class Lower:
         index = self.unit.counter(kind, subject, span)
         row = self.f.binary("mul", self.cpu(), self.unit.COUNTER_STRIDE)
         pointer = self.f.offset(self.f.offset(self.unit.value("counters"), row), 64 + 8 * index)
-        self.f.emit(f"atomicrmw add ptr {pointer}, i64 1 monotonic, align 8")
+        self.atomic_add(pointer, "1")
+
+    @property
+    def has_atomics(self) -> bool:
+        """Whether the kernel knows atomic instructions other than a plain addition (5.12+)."""
+        return self.unit.kernel.features.has("atomics")
+
+    def atomic_add(self, pointer: str, amount: str) -> None:
+        # LLVM makes an atomic `or` of an addition of 0, which older kernels do not know: it must not see that it is 0.
+        operand = amount if self.has_atomics else self.f.opaque(amount)
+        self.f.emit(f"atomicrmw add ptr {pointer}, i64 {operand} monotonic, align 8")
 
     def send(self, action: str, args: tuple[typed.Expr, ...], span: Span, **rest: object) -> None:
         events.send(self, action, args, span, **rest)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BPF_ANY, BPF_NOEXIST = 0, 1
 PRESENT = 8
 """Offset of a slot's second word: 1 once the map was assigned."""
-_ATOMIC = {"+": "add", "-": "sub", "&": "and", "|": "or", "^": "xor"}
+_ATOMIC = {"&": "and", "|": "or", "^": "xor"}
 
 
 def layout(lo: Lower, symbol: typed.MapSymbol) -> MapLayout:
@@ -197,7 +197,9 @@ def _compound(lo: Lower, s: typed.AssignMap, m: MapLayout, op: str) -> None:
     value = lo.word(s.value)
     place, end = _element_or(lo, m, s.key)
     bits = m.user.value.size * 8
-    if op in _ATOMIC and bits == 64:
+    if op in ("+", "-") and bits == 64:
+        lo.atomic_add(place, value if op == "+" else f.op(f"sub i64 0, {value}"))
+    elif op in _ATOMIC and bits == 64 and lo.has_atomics:
         f.emit(f"atomicrmw {_ATOMIC[op]} ptr {place}, i64 {value} monotonic, align 8")
     else:
         from pytrace.codegen.lower import signedness
@@ -226,7 +228,8 @@ def _element_or(lo: Lower, m: MapLayout, key: typed.Expr | None) -> tuple[str, s
 
 def increment(lo: Lower, e: typed.Increment, used: bool) -> str:
     """`@x++` and its kin: an atomic add, so that no CPU's step gets lost. Only with an ordering does LLVM emit the
-    instruction that gives the old value; `used` says whether that is wanted."""
+    instruction that gives the old value; `used` says whether that is wanted. Kernels before 5.12 have none: there the
+    value is what was seen just before."""
     from pytrace.codegen.lower import signedness
 
     f = lo.f
@@ -236,7 +239,10 @@ def increment(lo: Lower, e: typed.Increment, used: bool) -> str:
     f.store(0, result)
     place, end = _element_or(lo, m, e.target.key)
     bits, signed = signedness(e.type)
-    if bits == 64:
+    if bits == 64 and used and not lo.has_atomics:
+        old = f.load(place)
+        lo.atomic_add(place, str(e.step))
+    elif bits == 64:
         ordering = "seq_cst" if used else "monotonic"
         old = f.op(f"atomicrmw add ptr {place}, i64 {e.step} {ordering}, align 8")
     else:

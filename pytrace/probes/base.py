@@ -113,6 +113,7 @@ class Context:
     regs        whether the context is a pt_regs, as `reg()` needs
     btf         loads through args' pointers need no bpf_probe_read (tp_btf, fentry, iter)
     returns     what the program returns to the kernel
+    unless_null the program is not run where this pointer is null
     stack_skip  how many innermost frames of a kernel stack are the tracer's own and are to be left out
     """
 
@@ -130,6 +131,7 @@ class Context:
     attach_module: str = ""
     sleepable: bool = False
     stack_skip: int = 0
+    unless_null: CtxLoad | None = None
 
 
 @record

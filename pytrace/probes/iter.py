@@ -4,8 +4,8 @@
     iter:task:NAME                                       pinned at /sys/fs/bpf/NAME, to be read later
 
 `ctx.NAME` (also `args.NAME`) are the members of `struct bpf_iter__KIND`; pointers may be null and are followed
-without a helper. At the end of the walk the object is null in some kinds of iterators: the program is not run for
-that.
+without a helper. At the end of the walk the kernel calls once more, without an object (the last pointer): the program
+is not run for that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pytrace.probes.base import Arg, Context, CtxLoad, Point, ProbeError, Target
 from pytrace.probes.text import arguments, did_you_mean
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.program import Iter
+from pytrace.types import Pointer
 
 
 class IterProvider:
@@ -35,11 +36,13 @@ class IterProvider:
             raise ProbeError(f"iter {kind} not available for your kernel version.", hint)
         if ".." in pin.split("/"):
             raise ProbeError(f"iter pin path leads elsewhere: {pin}", "a name below /sys/fs/bpf")
-        args = []
+        args: list[Arg] = []
         for name in struct.field_names():
             field = struct.field(name)
             if field is not None and name != "meta":
                 args.append(Arg(name, field.type, CtxLoad(field.offset)))
+        # The kernel's last call, after the walk, has none.
+        object = next((a.load for a in reversed(args) if isinstance(a.type, Pointer)), None)
         context = Context(
             prog_type=ProgType.TRACING,
             expected_attach_type=AttachType.TRACE_ITER,
@@ -47,6 +50,7 @@ class IterProvider:
             struct=struct,
             btf=True,
             attach_btf=f"bpf_iter_{kind}",
+            unless_null=object if isinstance(object, CtxLoad) else None,
         )
         return [Point(":".join(["iter", kind, *filter(None, [pin])]), Iter(pin), context)]
 

@@ -5,7 +5,7 @@ A user names what to observe. What that costs differs by a factor of ten between
     tracepoint:syscalls:sys_enter_X   one BTF tracepoint (tp_btf) on raw sys_enter for all of them, told apart by the
     tracepoint:syscalls:sys_exit_X    system call number (`SyscallGuard`), arguments read from the saved registers.
                                       Detaches in 0.1 ms where each perf tracepoint takes 72. Where the kernel has no
-                                      tp_btf (before 5.11), or an event is no system call of this machine: perf.
+                                      tp_btf (before 5.5), or an event is no system call of this machine: perf.
     tracepoint:X:Y without args       its raw tracepoint, if it has one of that name (`refine`): no record is made.
     kprobe:F, kretprobe:F             many functions: one kprobe.multi link (5.18+), else a perf kprobe each.
                                       One function: fentry/fexit where BTF describes it and nothing needs the registers
@@ -46,8 +46,9 @@ from pytrace.types import Struct, Type
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
 
-# A kernel stack taken in a raw tracepoint program begins with the program itself, bpf_trace_runN and __bpf_trace_X.
-_RAW_STACK_SKIP = 3
+# A kernel stack taken in a raw tracepoint program begins with the program itself and bpf_trace_runN; whether there is a
+# frame of __bpf_trace_X below depends on how the kernel was compiled, so what shows the stack leaves that out.
+_RAW_STACK_SKIP = 2
 
 
 def has(kernel: Kernel, feature: str) -> bool:
@@ -68,8 +69,7 @@ def syscall_point(event: str, fields: Sequence[tuple[str, Type]], struct: Struct
     where this kernel or machine has none."""
     kernel = target.kernel
     machine = MACHINES.get(kernel.machine)
-    # Telling other ABIs apart takes a look at the current task (5.11).
-    if machine is None or not has(kernel, "tp_btf") or not has(kernel, "get_current_task_btf"):
+    if machine is None or not has(kernel, "tp_btf"):
         return None
     number = syscall_number(event, kernel)
     guard = None if number is None else _guard(event, number, machine, kernel)

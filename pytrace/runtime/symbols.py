@@ -115,7 +115,7 @@ class Symbols:
         count = min(stack.frames, stack.depth)
         addresses = struct.unpack_from(f"={count}Q", frames)
         if stack.kind == "kernel":
-            return [self.ksym(a) for a in addresses if a]
+            return _of_the_kernel([self.ksym(a) for a in addresses if a])
         return [self.usym(a, stack.pid) for a in addresses if a]
 
     # --- the rest --------------------------------------------------------------------------------
@@ -141,6 +141,14 @@ class Symbols:
         if clock not in self._offsets:
             self._offsets[clock] = _wall_offset(clock)
         return self._offsets[clock]
+
+
+def _of_the_kernel(frames: list[Symbol]) -> list[Symbol]:
+    """Without the glue at its top through which a tracepoint reached the program."""
+    first = 0
+    while first < len(frames) and frames[first].name.startswith(("__bpf_trace_", "__traceiter_")):
+        first += 1
+    return frames[first:]
 
 
 def _is_user_address(type: Type) -> bool:

@@ -2,7 +2,8 @@
 
 A loop's body is a callback of `bpf_for_each_map_elem` or `bpf_loop`; the variables that it shares with the code around
 it are in the frame, a block of the entry function's stack whose address is the callback's context. A `return`
-inside sets the frame's flow flag, which every enclosing loop passes on.
+inside sets the frame's flow flag, which every enclosing loop passes on. On kernels without bpf_loop, loops that count
+or wait for a condition are plain code of a limited number of rounds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
     from pytrace.diagnostics import Span
 
-PLAIN_LIMIT = 128
+PLAIN_LIMIT = 1024
+"""Rounds of a loop on kernels without bpf_loop (before 5.17), where the verifier follows each: it gives up at a million
+instructions."""
 MAX_LOOPS = 1 << 23
 """BPF_MAX_LOOPS: what one bpf_loop call may do; a longer loop is cut short and counted."""
 
@@ -87,8 +90,8 @@ def for_map(lo: Lower, s: typed.ForMap) -> None:
 
 def for_range(lo: Lower, s: typed.ForRange) -> None:
     f = lo.f
-    if isinstance(s.start, typed.Const) and isinstance(s.end, typed.Const) and _plain(lo, s.end.value - s.start.value):
-        _plain_loop(lo, s, s.start.value, s.end.value)
+    if not lo.unit.kernel.features.has("bpf_loop"):
+        _plain_range(lo, s)
         return
     start, end = lo.word(s.start), lo.word(s.end)
     slot = lo.program.new_slot()
@@ -103,24 +106,41 @@ def for_range(lo: Lower, s: typed.ForRange) -> None:
     _loop(lo, count, s.span, begin, s.body, None)
 
 
-def _plain(lo: Lower, count: int) -> bool:
-    """Whether a loop of known length is a plain one, which the verifier follows round by round: only where the kernel
-    has no bpf_loop (before 5.17)."""
-    return count <= PLAIN_LIMIT and not lo.unit.kernel.features.has("bpf_loop")
+def _plain_range(lo: Lower, s: typed.ForRange) -> None:
+    f = lo.f
+    start, end = lo.word(s.start), lo.word(s.end)
+    known = isinstance(s.start, typed.Const) and isinstance(s.end, typed.Const)
+
+    def going(round: str, body: str, stop: str) -> None:
+        at = f.add(start, round)
+        f.store(at, lo.variable(s.variable))
+        f.branch(f.compare("slt", at, end), body, stop)
+
+    short = known and s.end.value - s.start.value <= PLAIN_LIMIT  # type: ignore[attr-defined]  # both are Const
+    _plain_loop(lo, s.span, going, s.body, cut=not short)
 
 
-def _plain_loop(lo: Lower, s: typed.ForRange, start: int, end: int) -> None:
+def _plain_loop(lo: Lower, span: Span, going: Callable[[str, str, str], None], body: typed.Block, *, cut: bool) -> None:
+    """A loop in the program itself. `going` gets the number of the round and branches to the body or out; with `cut`
+    it may go on for longer than the verifier can follow, and is then ended and counted."""
     f = lo.f
     index = f.alloca(8)
-    f.store(start, index)
-    head, body, following, stop = (f.label(n) for n in ("loop", "body", "continue", "break"))
+    f.store(0, index)
+    head, inside, following, stop, limit, first = (
+        f.label(n) for n in ("loop", "body", "continue", "break", "limit", "round")
+    )
     f.place(head)
     at = f.load(index)
-    f.branch(f.compare("slt", at, end), body, stop)
-    f.place(body)
-    f.store(at, lo.variable(s.variable))
+    if cut:
+        f.branch(f.compare("ult", at, PLAIN_LIMIT), first, limit)
+        f.place(limit)
+        lo.count("loop_limit", span=span)
+        f.jump(stop)
+        f.place(first)
+    going(at, inside, stop)
+    f.place(inside)
     lo.loop_labels.append((stop, following))
-    lo.statements(s.body.body)
+    lo.statements(body.body)
     lo.loop_labels.pop()
     f.place(following)
     f.store(f.add(f.load(index), 1), index)
@@ -129,6 +149,14 @@ def _plain_loop(lo: Lower, s: typed.ForRange, start: int, end: int) -> None:
 
 
 def while_(lo: Lower, s: typed.While) -> None:
+    if not lo.unit.kernel.features.has("bpf_loop"):
+        condition = s.condition
+
+        def going(round: str, body: str, stop: str) -> None:
+            lo.f.branch(lo.condition(condition), body, stop)
+
+        _plain_loop(lo, s.span, going, s.body, cut=True)
+        return
     _loop(lo, str(MAX_LOOPS), s.span, lambda inner: None, s.body, s.condition)
 
 

@@ -19,7 +19,7 @@ from pytrace.semantics.fold import FoldError
 from pytrace.semantics.fold import binary as fold_literals
 from pytrace.semantics.scopes import in_session
 from pytrace.semantics.typenames import TypeResolver
-from pytrace.semantics.widen import convert, is_literal, join, join_expr, literal_type, wrap
+from pytrace.semantics.widen import KEY_LIMIT, convert, is_literal, join, join_expr, literal_type, shortened, wrap
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
@@ -205,6 +205,13 @@ class ExpressionChecker:
                 f"when the map has keys of type '{old}'{in_session(symbol)}",
             )
             return None
+        if joined.size > KEY_LIMIT and symbol.known is None and not self.kernel.features.has("wide_keys"):
+            joined = shortened(joined, KEY_LIMIT)
+            self.diagnostics.warning(
+                node.span,
+                f"this kernel has map keys of at most {KEY_LIMIT} bytes: strings in the keys of @{symbol.name} are cut",
+                f"they are of type '{joined}' now; a smaller max_strlen does the same",
+            )
         symbol.key = joined
         return convert(key, joined)
 

@@ -108,6 +108,41 @@ def roomy(a: t.Type) -> t.Type:
     return a
 
 
+KEY_LIMIT = 512
+"""Bytes of a map's key before Linux 5.16: keys were to stand on a program's stack."""
+
+
+def shortened(a: t.Type, limit: int) -> t.Type:
+    """The type with its longest strings made short enough for `limit` bytes, as far as that can be."""
+    longest = max(_capacities(a), default=0)
+    while a.size > limit and longest > 16:
+        longest -= 8
+        a = _cut(a, longest)
+    return a
+
+
+def _capacities(a: t.Type) -> list[int]:
+    match a:
+        case t.String():
+            return [a.capacity]
+        case t.Tuple(elements):
+            return [n for e in elements for n in _capacities(e)]
+        case t.Record(fields):
+            return [n for _, f in fields for n in _capacities(f)]
+    return []
+
+
+def _cut(a: t.Type, capacity: int) -> t.Type:
+    match a:
+        case t.String():
+            return t.String(min(a.capacity, capacity))
+        case t.Tuple(elements):
+            return t.Tuple(tuple(_cut(e, capacity) for e in elements))
+        case t.Record(fields):
+            return t.Record(tuple((name, _cut(f, capacity)) for name, f in fields))
+    return a
+
+
 def fits(a: t.Type, joined: t.Type) -> bool:
     """Whether what `join` gave for `a` and another type can be kept as `a`: it is the same, or differs in the sign of
     64-bit integers only."""

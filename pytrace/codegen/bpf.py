@@ -21,7 +21,7 @@ from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.diagnostics import Diagnostic, ScriptError
 from pytrace.probes.base import Point, SyscallGuard
 from pytrace.probes.lowering import merge
-from pytrace.program import KprobeMulti, Program, ProgSpec, TestRun, UprobeMulti
+from pytrace.program import EXIT_FLAG, KprobeMulti, Program, ProgSpec, TestRun, UprobeMulti
 from pytrace.record import fields, is_record, record
 from pytrace.semantics import typed
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 UNFILTERED = frozenset(("begin", "end", "test", "bench", "self", "interval", "iter"))
 """Probes that fire for pytrace, not for a process: `-p` does not limit them."""
+_UNSTOPPED = frozenset(("begin", "end", "test", "bench"))
+"""Probes that are run one after the other, by somebody who sees himself whether there was an `exit()`."""
+_EXITS = frozenset(("exit", "assert"))
 _LOOPS = typed.ForMap | typed.ForRange | typed.While
 
 
@@ -131,6 +134,12 @@ def build(script: typed.Script, source: Source, kernel: Kernel, options: Options
     """Emits every program's IR into a new unit, which then has everything but machine code."""
     unit = Unit(source, kernel, options, config)
     unit.plans = plan(script)
+    unit.exits = any(
+        isinstance(node, typed.Call) and node.name in _EXITS
+        for p in unit.plans
+        for body in p.bodies
+        for node in nodes(body.probe.body)
+    )
     bodies = Counter(body.probe.ordinal for p in unit.plans for body in p.bodies)
     for symbol in script.maps:
         if not isinstance(symbol.value, t.Unknown):
@@ -203,6 +212,8 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
         program.probe_index = f.add(program.point_operand, first)
     if unit.options.pid and body.points[0].name.split(":")[0] not in UNFILTERED:
         _only_process(lo, unit.options.pid, end)
+    if unit.exits and body.points[0].name.split(":")[0] not in _UNSTOPPED:
+        _unless_over(lo, end)
     if program.has_callbacks:
         f.store(0, f.offset("%frame", program.FLOW))
         f.store(program.point_operand or "0", f.offset("%frame", program.PROBE))
@@ -216,6 +227,15 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
     lo.statements(probe.body.body)
     f.jump(end)
     f.place(end)
+
+
+def _unless_over(lo: Lower, end: str) -> None:
+    """Leaves if the script has called `exit()`: what comes until all is detached is not of the run."""
+    f = lo.f
+    going = f.label("going")
+    over = f.load(f.offset(lo.unit.value("counters"), EXIT_FLAG), 32)
+    f.branch(f.compare("eq", over, 0), going, end)
+    f.place(going)
 
 
 def _only_process(lo: Lower, pid: int, end: str) -> None:

@@ -47,6 +47,7 @@ class Unit:
         self.stacks: dict[str, MapSpec] = {}
         self.probes: list[str] = []
         self.plans: list[Plan] = []
+        self.exits = False  # whether the script can call exit()
         self._counters: dict[Counter, int] = {Counter("lost"): 0}
         self._scratch = 0
         self._rodata = bytearray()

@@ -7,8 +7,9 @@ import re
 from pytrace.record import record
 
 _TOKEN = re.compile(
-    r"""(?P<skip>\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/) | (?P<string>"(?:[^"\\\n]|\\.)*")
-    | (?P<open>"(?:[^"\\\n]|\\.)*\Z|//[^\n]*\Z|/\*(?:[^*]|\*(?!/))*\Z) | (?P<word>\w+) | (?P<other>.)""",
+    r"""(?P<open>"(?:[^"\\\n]|\\.)*\Z|//[^\n]*\Z|/\*(?:[^*]|\*(?!/))*\Z)
+    | (?P<skip>\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/) | (?P<string>"(?:[^"\\\n]|\\.)*")
+    | (?P<word>\w+) | (?P<other>.)""",
     re.VERBOSE | re.DOTALL,
 )
 _CHAIN = re.compile(r"(?:[@$]?\w+|@)\Z")

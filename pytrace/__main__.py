@@ -37,7 +37,7 @@ def leave(status: int) -> NoReturn:
         sys.stderr.flush()
     except (OSError, ValueError):
         sys.exit(status)
-    os._exit(status)
+    os._exit(status & 0xFF)  # as the kernel hands it on
 
 
 if __name__ == "__main__":

@@ -188,11 +188,12 @@ def _save(workspace: Workspace, argument: str) -> str:
 def _load(workspace: Workspace, argument: str) -> str:
     if not argument:
         raise CommandError("say what: `:load script.pt`")
-    with open(os.path.expanduser(argument), encoding="utf-8", errors="surrogateescape") as file:
+    path = os.path.expanduser(argument)
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
     if text.startswith("#!"):
-        text = text.partition("\n")[2]
-    return workspace.enter(text)
+        text = "//" + text[2:]  # a comment of the same length
+    return workspace.enter(text, path)
 
 
 @command("[N]", "edits the last entry, or script N and puts it in its place, in $EDITOR", "number")
@@ -251,6 +252,8 @@ def _bpf(workspace: Workspace, argument: str) -> str:
 def _time(workspace: Workspace, argument: str) -> str:
     if not argument:
         raise CommandError("say what to run: `:time print(@)`")
+    if argument.startswith(":"):
+        raise CommandError("it is entries that are timed: probes, statements, an expression")
     said = workspace.enter(argument)
     parts = (f"{what} {seconds * 1000:.1f} ms" for what, seconds in workspace.took.items())
     return "\n".join(filter(None, (said, ", ".join(parts))))

@@ -60,7 +60,7 @@ class Prompt:
         self._completer = Completer(talk.workspace)
         self._session: PromptSession[str] = PromptSession(
             [("class:prompt", PROMPT)],
-            prompt_continuation=CONTINUED,
+            prompt_continuation=_continued,
             multiline=Condition(lambda: unfinished(get_app().current_buffer.text)),
             completer=ThreadedCompleter(_Completions(self._completer)),
             complete_while_typing=False,
@@ -86,7 +86,7 @@ class Prompt:
                 except KeyboardInterrupt:
                     continue
                 with echo(text.lstrip().startswith(":e")):  # an editor may be one of lines
-                    self._talk.answer(text.rstrip())
+                    self._talk.answer(text)
 
     def _begin(self) -> None:
         get_app().create_background_task(self._pump(self._session.app))
@@ -128,6 +128,10 @@ class Prompt:
 
         app.run(pre_run=begin)
         self._talk.write(look() + "\n")
+
+
+def _continued(width: int, line: int, wrapped: int) -> str:
+    return "" if wrapped else CONTINUED
 
 
 @contextmanager

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pytrace.probes import Target
 
 
+TYPED = "entry"
+"""The name of sources that have none."""
+
+
 class Numbered:
     """A script that was attached: `#number`."""
 
@@ -58,10 +62,10 @@ class Workspace:
 
     # --- entries ------------------------------------------------------------------------------------
 
-    def enter(self, text: str) -> str:
-        """Does what was typed, and gives what there is to say about it. Raises `ScriptError`, with places in `text`,
-        `KernelError`, and `SessionOver` if it was an `exit()`."""
-        source = Source("entry", text)
+    def enter(self, text: str, name: str = TYPED) -> str:
+        """Does what was typed, or stands in the file `name`, and gives what there is to say about it. Raises
+        `ScriptError`, with places in `text`, `KernelError`, and `SessionOver` if it was an `exit()`."""
+        source = Source(name, text)
         began = time.monotonic()
         entry = entries.read(source)
         self.last = text
@@ -75,11 +79,12 @@ class Workspace:
 
     def _attach(self, script: ast.Script) -> str:
         number = len(self.scripts) + 1
-        named = Source(f"#{number}", script.source.text)
+        # A file keeps its name: imports and includes are looked for beside it.
+        name = f"#{number}" if script.source.name == TYPED else script.source.name
         whole = entries.probes_text(self.definitions, script)
         began = time.monotonic()
         try:
-            attachment, warnings = self.session.add(whole.text, named.name)
+            attachment, warnings = self.session.add(whole.text, name)
         except ScriptError as error:
             raise whole.own(error, script.source) from None
         finally:

@@ -123,6 +123,10 @@ def test_entries_of_several_lines_definitions_and_history(terminal: Terminal, st
     terminal.wait_for(r"\.\.\. }\n+pytrace>\Z")
     assert terminal.answer("twice(21)") == "42"
     assert terminal.answer("$x = 5; $x + 1") == "6"
+    terminal.type("twice(1" + ENTER)
+    terminal.wait_for(r"^     \.\.\.\Z")
+    terminal.type(ENTER)  # an empty line: there is no more to come
+    terminal.wait_for(r"^1:6-7: ERROR: .*\ntwice\(1\n     ~\n+pytrace>\Z")
     said = terminal.answer("twice(nonsense)")
     assert "ERROR" in said and said.split("\n")[0].strip() == "~" * len("nonsense")
     terminal.type("@unfinished[" + CTRL_C)  # drops it
@@ -130,7 +134,7 @@ def test_entries_of_several_lines_definitions_and_history(terminal: Terminal, st
     terminal.finish()
     with Terminal(env=state) as later:
         later.ready()
-        later.type(UP + UP + UP)
+        later.type(UP + UP + UP + UP + UP)
         later.wait_for(r"^pytrace> twice\(21\)\Z")
     assert os.stat(Path(state["XDG_STATE_HOME"]) / "pytrace" / "history").st_mode & 0o777 == 0o600
 
@@ -165,6 +169,8 @@ def test_commands(terminal: Terminal, tmp_path: Path) -> None:
     script.write_text("#!/usr/bin/env pytrace\nbegin { @loaded = 1; }\n")
     terminal.answer(f":load {script}")
     assert terminal.answer("@loaded") == "@loaded: 1"
+    script.write_text("#!/usr/bin/env pytrace\nbegin { @loaded = nonsense; }\n")
+    assert terminal.answer(f":load {script}").startswith(f"{script}:2:19-27: ERROR: ")
     terminal.finish(":quit" + ENTER)
     assert terminal.status == 0
 

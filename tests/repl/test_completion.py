@@ -63,7 +63,11 @@ def test_members_of_what_types_are_known() -> None:
     assert members("nonsense") == members("1 +") == []
     kind = t.Record((("size", t.INT64), ("file", t.String(16))))
     assert members("@m[1]", maps={"@m": UserMap("@m", "m", Storage.HASH, t.INT64, kind)}) == ["size", "file"]
-    assert members("@s", maps={"@s": UserMap("@s", "s", Storage.HASH, None, t.Stats(True))}) == ["count", "average", "total"]
+    assert members("@s", maps={"@s": UserMap("@s", "s", Storage.HASH, None, t.Stats(True))}) == [
+        "count",
+        "average",
+        "total",
+    ]
 
 
 @given(st.text())

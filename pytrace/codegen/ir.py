@@ -233,11 +233,18 @@ class Function:
 
     # --- memory -------------------------------------------------------------------------------------------
 
-    def alloca(self, size: int, align: int = 8) -> str:
-        """`size` bytes of stack for the life of the function."""
+    def alloca(self, size: int, align: int = 8, zeroed: bool = False) -> str:
+        """`size` bytes of stack for the life of the function; with `zeroed`, whole words of zeros at first. What is
+        written in part and read whole needs that: an undefined byte may become a register that nobody has set, which
+        the verifier refuses."""
         self._count += 1
         name = f"%s{self._count}"
+        if zeroed:
+            size = (size + 7) // 8 * 8
         self._entry.append(f"  {name} = alloca [{size} x i8], align {align}")
+        for at in range(0, size if zeroed else 0, 8):
+            self._entry.append(f"  {name}.{at} = getelementptr i8, ptr {name}, i64 {at}")
+            self._entry.append(f"  store i64 0, ptr {name}.{at}, align 8")
         return name
 
     def frame(self, size: int) -> None:

@@ -82,12 +82,13 @@ class Lower:
             self._temporary = self.f.alloca(8)
         return self._temporary
 
-    def room(self, size: int, captured: bool = False) -> str:
-        """Memory for an aggregate: stack while it is small and private, per-CPU scratch otherwise."""
+    def room(self, size: int, captured: bool = False, zeroed: bool = False) -> str:
+        """Memory for an aggregate: stack while it is small and private, per-CPU scratch otherwise. For `zeroed` see
+        `Function.alloca`; scratch is not."""
         limit = self.unit.config.on_stack_limit
         if size <= limit and not captured and self.f.stack + size <= self.unit.STACK_BUDGET:
             self.f.stack += (size + 7) // 8 * 8
-            return self.f.alloca(max(size, 1))
+            return self.f.alloca(max(size, 1), zeroed=zeroed)
         return self.scratch(size)
 
     def zero(self, pointer: str, size: int) -> None:
@@ -112,9 +113,7 @@ class Lower:
         if not word and (captured or symbol.type.size > self.unit.config.on_stack_limit):
             return self.f.offset(self.scratch_base(), self.program.scratch_slot(self.unit, symbol))
         if id(symbol) not in self.places:
-            self.places[id(symbol)] = self.f.alloca(8 if word else max(1, symbol.type.size))
-            if word:
-                self.f.at_entry(f"store i64 0, ptr {self.places[id(symbol)]}, align 8")
+            self.places[id(symbol)] = self.f.alloca(8 if word else max(1, symbol.type.size), zeroed=True)
         return self.places[id(symbol)]
 
     def scratch_base(self) -> str:

@@ -46,7 +46,7 @@ def writer(lo: Lower, e: typed.Expr, exact: bool) -> Writer:
         case typed.Reinterpret():
             return _reinterpret_writer(lo, e)
         case typed.Ternary():
-            room = lo.room(kind.size)
+            room = lo.room(kind.size, zeroed=True)
             lo.fork(e, lambda arm: lo.writer(arm, exact)(room))
             return lambda to: lo.copy(room, to, kind.size, 8)
         case typed.BlockExpr():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytrace.commands.declaration import declaration
 from pytrace.diagnostics import Diagnostics
-from pytrace.kernel import Kernel
+from pytrace.kernel import Kernel, KernelError
 from pytrace.probes import ProbeError, Target, describe, expand, list_probes
 
 if TYPE_CHECKING:
@@ -23,8 +23,11 @@ def list_command(arguments: Arguments) -> int:
     """Writes what was asked for to the standard output, a probe or type a line. Nothing that matches is not an error;
     a pattern of an unknown kind of probe is."""
     target = Target(Kernel.running(), arguments.pid or 0, arguments.unsafe)
-    for line in _lines(arguments, target):
-        sys.stdout.write(line + "\n")
+    try:
+        for line in _lines(arguments, target):
+            sys.stdout.write(line + "\n")
+    except ProbeError as error:
+        raise KernelError(error.message, error.hint) from error
     return 0
 
 

@@ -235,6 +235,12 @@ def test_listing_says_what_the_kernel_says(pytrace: Runner) -> None:
     assert "    const char * filename\n" in described
 
 
+def test_listing_probes_of_an_unknown_kind_is_a_mistake_with_a_hint(pytrace: Runner) -> None:
+    result = pytrace("-l", "tracepont:x")
+    assert (result.status, result.stdout) == (1, "")
+    assert result.stderr.startswith("ERROR: invalid probe type: tracepont\nHINT: did you mean tracepoint")
+
+
 def test_without_privileges_one_line_says_so() -> None:
     drop = ["setpriv", "--bounding-set=-sys_admin,-bpf,-perfmon", "--inh-caps=-sys_admin,-bpf,-perfmon"]
     done = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ else:
     import examples
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="loads BPF programs: needs root (./scripts/test asks for it)")
-PAGES = ("docs/language.md", "docs/tutorial.md", "docs/internals.md")
+PAGES = ("README.md", "docs/language.md", "docs/tutorial.md", "docs/internals.md")
 ALL = [e for page in PAGES for e in examples.examples(page)]
 README = (ROOT / "README.md").read_text()
 
@@ -79,11 +80,25 @@ def marks(output: str) -> Iterator[str]:
     yield from re.findall(r"^@\w*(?=[:\[])", output, re.MULTILINE)
 
 
+def test_the_python_of_the_readme(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert "time.sleep(5)" in example
+    script = tmp_path / "example.py"
+    script.write_text(example.replace("time.sleep(5)", "time.sleep(0.1)\n    open(__file__).close()"))
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert "'python" in done.stdout
+
+
 ONE_LINERS = [
     part.strip()
-    for block in re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    for part in re.split(r"\n\n", block)
-    if "pytrace -e" in part and part.lstrip().startswith("#")
+    for part in README.partition("## Ten one-liners")[2].partition("```\n")[2].partition("```\n")[0].split("\n\n")
 ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
-from pytrace.codegen import access, llvm
+from pytrace.codegen import access, ids, llvm
 from pytrace.codegen.helpers import FEATURES, Helper
 from pytrace.codegen.layout import lay_out
 from pytrace.codegen.link import Object
@@ -242,7 +242,7 @@ def _only_process(lo: Lower, pid: int, end: str) -> None:
     """`-p`: leaves unless this is the process."""
     f = lo.f
     going = f.label("process")
-    current = f.binary("lshr", f.helper(Helper.get_current_pid_tgid), 32)
+    current = ids.process_id(lo, ids.own_namespace())
     f.branch(f.compare("eq", current, pid), going, end)
     f.place(going)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
+from pytrace.codegen import ids
 from pytrace.codegen.helpers import Helper
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def stack_writer(lo: Lower, kind: t.Stack) -> Writer:
         _keep(lo, name, frames, digest)
     tgid = "0"
     if kind.kind == "user":
-        tgid = f.binary("lshr", f.helper(Helper.get_current_pid_tgid), 32)
+        tgid = ids.process_id(lo, ids.own_namespace())
 
     def write(to: str) -> None:
         f.store(f.load(digest), to)

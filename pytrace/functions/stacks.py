@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from pytrace import types as t
-from pytrace.codegen.helpers import Helper
+from pytrace.codegen import ids
 from pytrace.codegen.stacks import stack_writer
 from pytrace.functions.base import function
 from pytrace.semantics import typed
@@ -86,7 +86,7 @@ def ksym(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 def _lower_usym(lo: Lower, e: typed.Call) -> Writer:
     f = lo.f
     address = lo.word(e.args[0])
-    tgid = f.binary("lshr", f.helper(Helper.get_current_pid_tgid), 32)
+    tgid = ids.process_id(lo, ids.own_namespace())
 
     def write(to: str) -> None:
         f.store(address, to)

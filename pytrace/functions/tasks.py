@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
+from pytrace.codegen import ids
 from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
 from pytrace.functions.meta import may_call
@@ -22,24 +22,13 @@ if TYPE_CHECKING:
 
 COMM = t.String(16)
 TASK = t.Struct("struct", "task_struct", 0, None)
-INITIAL_NAMESPACE = 0xEFFFFFFC
-"""The inode of the pid namespace that the kernel starts with (PROC_PID_INIT_INO)."""
 
 
 # --- pid, tid ---------------------------------------------------------------------------------------------
 
 
 def _lower_id(lo: Lower, e: typed.Call) -> str:
-    """The kernel packs the thread's id below the process's; those of another namespace go to memory the same way."""
-    f = lo.f
-    if e.data is None:
-        both = f.helper(Helper.get_current_pid_tgid)
-        return f.binary("lshr", both, 32) if e.name == "pid" else f.binary("and", both, 0xFFFFFFFF)
-    device, inode = e.data
-    room = lo.temporary()
-    f.store(0, room)
-    f.helper(Helper.get_ns_current_pid_tgid, f"i64 {device}", f"i64 {inode}", f"ptr {room}", "i32 8")
-    return f.load(f.offset(room, 4) if e.name == "pid" else room, 32)
+    return ids.process_id(lo, e.data) if e.name == "pid" else ids.thread_id(lo, e.data)
 
 
 def _id(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
@@ -51,11 +40,7 @@ def _id(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         if mode not in ("curr_ns", "init"):
             message = f"Invalid PID namespace mode: {mode} (expects: curr_ns or init)"
             return c.error(n.args[0].span, message)
-    own = os.stat("/proc/self/ns/pid")
-    if mode == "init" or own.st_ino == INITIAL_NAMESPACE:
-        return c.call(n, t.UINT32, data=None)
-    device = os.major(own.st_dev) << 20 | os.minor(own.st_dev)  # as the kernel itself packs it
-    return c.call(n, t.UINT32, data=(device, own.st_ino))
+    return c.call(n, t.UINT32, data=None if mode == "init" else ids.own_namespace())
 
 
 @function(

@@ -47,6 +47,7 @@ class Cmd(enum.IntEnum):
     OBJ_PIN = 6
     PROG_TEST_RUN = 10
     PROG_GET_NEXT_ID = 11
+    MAP_GET_NEXT_ID = 12
     PROG_GET_FD_BY_ID = 13
     OBJ_GET_INFO_BY_FD = 15
     RAW_TRACEPOINT_OPEN = 17
@@ -57,6 +58,7 @@ class Cmd(enum.IntEnum):
     BTF_GET_NEXT_ID = 23
     MAP_LOOKUP_BATCH = 24
     LINK_CREATE = 28
+    LINK_GET_NEXT_ID = 31
     ENABLE_STATS = 32
     ITER_CREATE = 33
 

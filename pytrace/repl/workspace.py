@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -52,6 +53,7 @@ class Workspace:
         self.took: dict[str, float] = {}
         self.last = ""
         self._ended: dict[int, int] = {}
+        self._ending = threading.Lock()
 
     def __enter__(self) -> Workspace:
         self.session.start()
@@ -89,23 +91,25 @@ class Workspace:
             raise whole.own(error, script.source) from None
         finally:
             self.took["compile, load and attach"] = time.monotonic() - began
-        self.scripts.append(Numbered(number, script, whole, attachment))
+        with self._ending:
+            self.scripts.append(Numbered(number, script, whole, attachment))
+            code = self._ended.pop(id(attachment), None)
         count = len(attachment.probes)
         said = [safe(warning) for warning in warnings]
         if attachment.attached:
             said.append(f"#{number} attached: {count} probe{'' if count == 1 else 's'}")
-        code = self._ended.pop(id(attachment), None)
         if code is not None:
             said.append(f"#{number} ended: exit({code})")
         return "\n".join(said)
 
     def _gone(self, attachment: Attachment, code: int) -> None:
         """In the session's thread, or in that of `_attach`."""
-        for script in self.scripts:
-            if script.attachment is attachment:
-                self.screen.say(f"#{script.number} ended: exit({code})")
-                return
-        self._ended[id(attachment)] = code
+        with self._ending:
+            for script in self.scripts:
+                if script.attachment is attachment:
+                    self.screen.say(f"#{script.number} ended: exit({code})")
+                    return
+            self._ended[id(attachment)] = code
 
     def _define(self, script: ast.Script) -> str:
         from pytrace.compiler import analyse

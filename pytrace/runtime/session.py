@@ -147,7 +147,7 @@ class Session:
             self._dispatchers[loaded] = dispatcher
             as_text = self._native and on_event is None and not getattr(self.output, "needs_values", True)
             write = self._raw if as_text else None
-            native = loaded.deliver(dispatcher, write, trailer=self._trailer.encode())
+            native = loaded.deliver(self._while_asleep(dispatcher), write, trailer=self._trailer.encode())
             self.native_in_use = self.native_in_use or native
             script_maps, stacks = loaded.adopt()
             self._script_maps |= script_maps
@@ -175,6 +175,15 @@ class Session:
             raise
         self._waiter.watch(loaded.ring.fd, loaded)
         return loaded
+
+    def _while_asleep(self, handle: Callable[[memoryview], object]) -> Callable[[memoryview], bool]:
+        """The same, asking to stop when somebody waits."""
+
+        def handle_one(data: memoryview) -> bool:
+            handle(data)
+            return self._woken
+
+        return handle_one
 
     def _raw(self, text: memoryview) -> None:
         self.output.raw(bytes(text))
@@ -278,7 +287,9 @@ class Session:
         return self._exit_code
 
     def wake(self) -> None:
-        """Ends a `poll` early, from any thread."""
+        """Ends a `poll` early, from any thread: its sleep, and its delivery of events that Python has to show, of which
+        there may be seconds' worth in the rings."""
+        self._woken = True
         self._waiter.wake()
 
     def run(self) -> int:
@@ -308,8 +319,10 @@ class Session:
         if "reader" in ready:
             self._deaf = True
         self.drain()
+        self._woken = False
         return not self._over()
 
+    _woken = False
     _pause = _IDLE
 
     def drain(self) -> int:
@@ -359,6 +372,7 @@ class Session:
 
     def _drain_all(self, loaded: Loaded) -> None:
         until = time.monotonic() + _STRAGGLERS
+        self._woken = False
         while not self._deaf and loaded.pending:
             if not self._drain(loaded) and time.monotonic() > until:
                 return

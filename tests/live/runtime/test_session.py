@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pytrace.compiler import compile_script
 from pytrace.kernel.errors import KernelError
+from pytrace.output import Record
 from pytrace.program import (
     BPF_F_MMAPABLE,
     Counter,
@@ -390,3 +392,22 @@ __all__ = [
     "sends",
     "sys",
 ]
+
+
+def test_who_wakes_a_session_does_not_wait_for_all_that_is_in_its_rings() -> None:
+    text = f"tracepoint:syscalls:sys_enter_getppid /pid == {os.getpid()}/ {{ print(@n++); }}"
+    seen: list[int] = []
+
+    def see(record: Record) -> bool:
+        seen.append(record.values[0])
+        session.wake()
+        return True
+
+    with Session(compile_script(text), on_event=see, announce=False, show_maps=False) as session:
+        for _ in range(100):
+            os.getppid()
+        session.poll()
+        assert seen == [0]  # behind the event during which somebody woke it
+        while len(seen) < 100:
+            session.poll()
+    assert seen == list(range(100))

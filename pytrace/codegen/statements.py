@@ -49,7 +49,7 @@ def statement(lo: Lower, s: typed.Stmt) -> None:
 def _assign_variable(lo: Lower, symbol: typed.VarSymbol, value: typed.Expr) -> None:
     if t.is_word(symbol.type):
         operand = lo.word(value)
-        lo.f.store(operand, lo.variable(symbol))
+        lo.set_variable(symbol, operand)
     else:
         writer = lo.writer(value)
         writer(lo.variable(symbol))

@@ -199,16 +199,12 @@ def _lower_len(lo: Lower, e: typed.Call) -> str:
     m = lowering.layout(lo, e.args[0].map)
     if m.user.storage is Storage.SLOT:
         return f.load(f.offset(lo.unit.value(m.name), lowering.PRESENT))
-    counter = lo.program.new_slot()
-    at = f.offset("%frame", counter)
-    f.store(0, at)
     name = lo.program.callback_name()
     g = lo.unit.module.function(name, ("map", "key", "value", "frame"), main=False, span=e.span)
-    place = g.offset("%frame", counter)
-    g.store(g.add(g.load(place), 1), place)
     g.ret("0")
-    f.helper(Helper.for_each_map_elem, f"ptr {lo.unit.map(m.name)}", f'ptr @"{name}"', "ptr %frame", "i64 0")
-    return f.load(at)
+    # How many elements it went through is what the helper returns.
+    visit = f"ptr {lo.unit.map(m.name)}", f'ptr @"{name}"', "ptr %frame", "i64 0"
+    return f.helper(Helper.for_each_map_elem, *visit)
 
 
 @function(

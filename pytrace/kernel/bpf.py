@@ -306,6 +306,14 @@ def object_info(fd: int, size: int = _INFO_SIZE) -> bytes:
     return bytes(info)
 
 
+def info_size(fd: int) -> int:
+    """How many bytes of the `struct bpf_*_info` of a fd the kernel knows."""
+    info = bytearray(_INFO_SIZE)
+    attr = bytearray(struct.pack("=IIQ", fd, len(info), address(info)))
+    bpf(Cmd.OBJ_GET_INFO_BY_FD, attr)
+    return int(struct.unpack_from("=I", attr, 4)[0])
+
+
 def fd_by_id(cmd: Cmd, id: int) -> int:
     """PROG_GET_FD_BY_ID or BTF_GET_FD_BY_ID."""
     return bpf(cmd, bytearray(struct.pack("=III", id, 0, 0)))

@@ -306,7 +306,19 @@ def allows(kernel: Kernel, name: str, type: int, expected: int = 0, target: str 
             return True
     except Missing as missing:
         text = str(missing)
-        return "the verifier says" in text and "not allowed" not in text and "is not supported" not in text and "reserved fields" not in text
+        return (
+            "the verifier says" in text
+            and "not allowed" not in text
+            and "is not supported" not in text
+            and "reserved fields" not in text
+        )
+
+
+def _recursion_guard(kernel: Kernel) -> None:
+    """It came together with the count of what it kept away, in `struct bpf_prog_info`."""
+    with _program(ProgType.RAW_TRACEPOINT) as prog:
+        if bpf.info_size(prog) < 216:
+            raise Missing("no count of missed runs")
 
 
 def _stats(kernel: Kernel) -> None:
@@ -343,6 +355,7 @@ def _features() -> Iterable[Feature]:
     yield f("uprobe_multi", "many uprobes in one link", "6.6", _uprobe_multi(AttachType.TRACE_UPROBE_MULTI))
     yield f("uprobe_session", "a uprobe with its return", "6.13", _uprobe_multi(AttachType.TRACE_UPROBE_SESSION))
     yield f("fentry", "programs on kernel functions by trampoline (fentry, fexit)", "5.5", _fentry)
+    yield f("recursion_guard", "trampolines keep a program from running within itself", "5.12", _recursion_guard)
     yield f("raw_tp", "raw tracepoints", "4.17", _raw_tp)
     yield f(
         "tp_btf",
@@ -384,7 +397,9 @@ def _features() -> Iterable[Feature]:
     yield f("send_signal_thread", "bpf_send_signal_thread", "5.6", _knows(117, _RAW, "send_signal_thread"))
     yield f("override", "bpf_override_return (error injection)", "4.16", _knows(58, _KP, "override_return"))
     yield f("write_user", "bpf_probe_write_user", "4.8", _knows(36, _RAW, "probe_write_user"))
-    yield f("d_path", "bpf_d_path", "5.10", _knows(147, ProgType.TRACING, "d_path", AttachType.TRACE_ITER, "bpf_iter_task"))
+    yield f(
+        "d_path", "bpf_d_path", "5.10", _knows(147, ProgType.TRACING, "d_path", AttachType.TRACE_ITER, "bpf_iter_task")
+    )
     yield f(
         "skb_output",
         "bpf_skb_output",

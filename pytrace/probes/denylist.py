@@ -86,6 +86,15 @@ def denied(function: str, returns: bool) -> str | None:
     return RETURNS.get(function) if returns else None
 
 
+def endless(function: str) -> str | None:
+    """Why a program on a trampoline of this function would run within itself for ever, where the kernel has no guard
+    against that (before 5.12); None if it would not."""
+    for pattern, why in ENTRY.items():
+        if matches(function, pattern):
+            return f"{why}, and this kernel does not keep a program from running within itself"
+    return None
+
+
 def in_wildcard(function: str, returns: bool, pattern: str) -> bool:
     """Whether this wildcard may bring this function in. One that asks for its kind by name (`htab_map_*`) does."""
     if function in REFUSED or (returns and function in RETURNS):

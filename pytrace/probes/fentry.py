@@ -15,7 +15,7 @@ from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob
 from pytrace.probes.base import Arg, Context, CtxAddress, CtxLoad, Load, Point, ProbeError, Target
-from pytrace.probes.denylist import REFUSED, denied, in_wildcard
+from pytrace.probes.denylist import REFUSED, denied, endless, in_wildcard
 from pytrace.probes.kfunctions import VMLINUX, described, find, instead, no_match
 from pytrace.probes.lowering import has
 from pytrace.probes.text import arguments, integer
@@ -77,6 +77,8 @@ def instead_of_kprobe(point: Point, function: str, returns: bool, target: Target
         return None
     module, _, proto = found
     words, end = _layout(proto)
+    if endless(function) and not has(target.kernel, "recursion_guard"):
+        return None
     if not possible(proto) or any(isinstance(a.load, CtxAddress) for a in words) or len(words) > _REGISTERS:
         return None
     lowered = replace(
@@ -111,7 +113,10 @@ class FentryProvider:
         found = list(self._find(module, function, target))
         if not found:
             raise no_match(self.name, rest, function, kernel)
-        if not is_glob(function) and (why := denied(function, self.returns)) and not target.unsafe:
+        why = None if is_glob(function) or target.unsafe else denied(function, self.returns)
+        if why is None and not target.unsafe and not has(kernel, "recursion_guard"):
+            why = next(filter(None, (endless(p.name) for _, _, p in found)), None)
+        if why:
             raise ProbeError(f"{self.name}:{function} is refused: {why}", "--unsafe attaches it all the same")
         if not has(kernel, "fentry"):
             why = kernel.features.why("fentry")

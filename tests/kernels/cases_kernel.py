@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 
+from pytrace.diagnostics import ScriptError
 from pytrace.kernel import KernelError
 from tests.kernels.base import Guest, case, entries, same
 from tests.kernels.targets import ROUNDS
@@ -92,7 +92,9 @@ def _(guest: Guest) -> None:
 
 @case("rawtracepoint", "members behind pointers", "raw_tp")
 def _(guest: Guest) -> None:
-    found = guest.run("rawtracepoint:sched_process_exec { @[args.p.comm, args.p.pid == args.old_pid] = count(); }")
+    found = guest.run(
+        "rawtracepoint:sched_process_exec /pid == cpid/ { @[args.p.comm, args.p.pid == args.old_pid] = count(); }"
+    )
     same(entries(found), {"target, true": "1"})
 
 
@@ -219,29 +221,43 @@ def _(guest: Guest) -> None:
     same(entries(found), {f"{n}, {n}": "1" for n in SIZES})
 
 
+@case("fentry", "within itself: counted", "fentry", "recursion_guard")
+def _(guest: Guest) -> None:
+    """The program looks a key up, which is the function that it is attached to."""
+    guest.run(
+        "fentry:__htab_map_lookup_elem /pid == cpid/ { @inner[pid] = count(); } "
+        "tracepoint:syscalls:sys_enter_getpgid /pid == cpid/ { @[pid] = count(); }"
+    )
+    assert any("fired within itself" in line for line in guest.messages.lines), guest.messages.lines
+
+
+@case("kretprobe", "refused where it would deadlock", "kprobe", "fentry", one_of=True)
+def _(guest: Guest) -> None:
+    for function in ("_raw_spin_lock", "do_exit"):
+        try:
+            guest.alone(f"kretprobe:{function} {{ @ = count(); }}")
+        except ScriptError as error:
+            assert "is refused" in str(error), error
+        else:
+            raise AssertionError(f"kretprobe:{function} was attached")
+
+
 # --- iterators ------------------------------------------------------------------------------------------
 
 
 @case("iter", "task", "iter")
 def _(guest: Guest) -> None:
-    before = _tasks()
-    found = guest.alone('iter:task { printf("%d %d %s\\n", ctx.task.pid, ctx.task.tgid, ctx.task.comm); }')
-    with open("/proc/self/comm") as file:
-        comm = file.read().strip()
-    assert f"{os.getpid()} {os.getpid()} {comm}" in found, found
-    # Tasks come and go, and /proc shows dead ones for a while.
-    seen = [line.split()[0] for line in found]
-    assert len(before & _tasks() - set(seen)) <= len(before) // 10, (before, found)
-    same(len(seen), len(set(seen)))
-
-
-def _tasks() -> set[str]:
-    tasks: set[str] = set()
-    for pid in os.listdir("/proc"):
-        if pid.isdigit():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                tasks.update(os.listdir(f"/proc/{pid}/task"))
-    return tasks
+    """Of all tasks, those of this process, and the first of the kernel's own."""
+    stay = threading.Event()
+    threads = [threading.Thread(target=stay.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    found = guest.alone('iter:task { printf("%d %d %s\\n", ctx.task.tgid, ctx.task.pid, ctx.task.comm); }')
+    tasks = os.listdir("/proc/self/task")
+    stay.set()
+    own = sorted(line.split()[1] for line in found if line.split()[0] == str(os.getpid()))
+    same(own, sorted(tasks))
+    same([line for line in found if line.split()[1] == "2"], ["2 2 kthreadd"])
 
 
 @case("iter", "task_file", "iter")

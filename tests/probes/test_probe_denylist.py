@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytrace.probes.denylist import REFUSED, RETURNS, denied, in_wildcard
+from pytrace.probes.denylist import REFUSED, RETURNS, denied, endless, in_wildcard
 
 
 @pytest.mark.parametrize("function", ["_raw_spin_lock", "queued_spin_lock_slowpath", "do_exit"])
@@ -31,6 +31,12 @@ def test_what_every_event_runs_through_is_in_no_broad_wildcard(function: str) ->
 def test_a_wildcard_that_asks_for_its_kind_gets_it() -> None:
     assert in_wildcard("htab_map_lookup_elem", False, "htab_*")
     assert in_wildcard("bpf_trace_run2", False, "bpf_trace_run*")
+
+
+def test_what_would_never_end_without_a_guard() -> None:
+    assert endless("__htab_map_lookup_elem")
+    assert endless("bpf_ktime_get_ns")
+    assert endless("vfs_read") is None
 
 
 def test_what_the_kernel_refuses_is_in_none() -> None:

@@ -23,12 +23,16 @@ _MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)
 def stack_writer(lo: Lower, kind: t.Stack) -> Writer:
     """Walks the stack now; the value is (id, tgid, number of frames). No frames: id 0."""
     f = lo.f
-    size = 8 * kind.depth
     name = lo.unit.stacks_map(kind.depth)
-    frames = lo.scratch(size)
-    flags = BPF_F_USER_STACK if kind.kind == "user" else lo.program.context.stack_skip
-    got = f.helper(Helper.get_stack, f"ptr {lo.context()}", f"ptr {frames}", f"i32 {size}", f"i64 {flags}")
-    got = f.extend(got, 32, True)
+    # The tracer's own frames are walked and left out here: asked to skip them, the kernel takes them off the depth,
+    # and a short walk has nothing left.
+    skip = 8 * (0 if kind.kind == "user" else lo.program.context.stack_skip)
+    size = 8 * kind.depth + skip
+    walked = lo.scratch(size)
+    frames = f.offset(walked, skip)
+    flags = BPF_F_USER_STACK if kind.kind == "user" else 0
+    got = f.helper(Helper.get_stack, f"ptr {lo.context()}", f"ptr {walked}", f"i32 {size}", f"i64 {flags}")
+    got = f.add(f.extend(got, 32, True), -skip)
     count, digest = f.alloca(8), f.alloca(8)
     f.store(0, count)
     f.store(0, digest)

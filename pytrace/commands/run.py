@@ -25,6 +25,11 @@ def run_command(arguments: Arguments) -> int:
     name, text = script.read(arguments)
     if arguments.no_features:
         _do_without(arguments.no_features)
+    if "help" in arguments.named:
+        from pytrace.commands.parameters import show_parameters
+
+        if show_parameters(name, text, arguments.positional, options(arguments, 0)):
+            return 0
     if arguments.debug:
         from pytrace.commands.stages import show_stages
 

@@ -19,7 +19,17 @@ from pytrace.semantics.fold import FoldError
 from pytrace.semantics.fold import binary as fold_literals
 from pytrace.semantics.scopes import in_session
 from pytrace.semantics.typenames import TypeResolver
-from pytrace.semantics.widen import KEY_LIMIT, convert, is_literal, join, join_expr, literal_type, shortened, wrap
+from pytrace.semantics.widen import (
+    KEY_LIMIT,
+    convert,
+    is_literal,
+    join,
+    join_expr,
+    literal_type,
+    loses,
+    shortened,
+    wrap,
+)
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
@@ -213,6 +223,7 @@ class ExpressionChecker:
                 f"they are of type '{joined}' now; a smaller max_strlen does the same",
             )
         symbol.key = joined
+        self.warn_of_cast(key, joined)
         return convert(key, joined)
 
     def materialize(self, value: typed.Expr) -> typed.Expr:
@@ -273,12 +284,27 @@ class ExpressionChecker:
             kind = t.INT64 if _signed(a) else t.UINT64
         else:
             kind = t.UINT64 if op != "-" and _is_unsigned(left) and _is_unsigned(right) else t.INT64
+            self._warn_of_signs(left, right)
         left, right = convert(left, kind), convert(right, kind)
         if isinstance(left, typed.Const) and isinstance(right, typed.Const):
             folded = fold(op, left.value, right.value)
             if folded is not None:
                 return typed.Const(wrap(folded, kind), type=kind, span=span)
         return typed.Binary(op, left, right, type=kind, span=span)
+
+    def warn_of_cast(self, value: typed.Expr, to: t.Type) -> None:
+        """Warns where an integer becomes one that may not have room for it, and nobody wrote a cast."""
+        if loses(value, to):
+            self.diagnostics.warning(
+                value.span,
+                f"Expression of type: {value.type} being cast to type: {to}. This may cause unexpected results. "
+                "Use an explicit cast to suppress this warning.",
+            )
+
+    def _warn_of_signs(self, left: typed.Expr, right: typed.Expr) -> None:
+        """Where one operand has a sign, the other is taken to have one too."""
+        if _is_unsigned(left) != _is_unsigned(right):
+            self.warn_of_cast(left if _is_unsigned(left) else right, t.INT64)
 
     def _of_literals(self, op: str, left: typed.Expr, right: typed.Expr, span: Span) -> typed.Expr:
         """What is computed from literals alone is a literal, and must have a value in 64 bits."""
@@ -301,6 +327,7 @@ class ExpressionChecker:
                 return self._of_literals(op, left, right, span)
             if isinstance(a, t.Int | t.Bool | t.Enum) and isinstance(b, t.Int | t.Bool | t.Enum):
                 kind = t.UINT64 if _is_unsigned(left) and _is_unsigned(right) else t.INT64
+                self._warn_of_signs(left, right)
                 left, right = convert(left, kind), convert(right, kind)
             if isinstance(left, typed.Const) and isinstance(right, typed.Const):
                 folded = fold(op, left.value, right.value)

@@ -109,6 +109,7 @@ class Symbols:
             return False
         fixed = self.is_fixed(symbol)
         if fixed and isinstance(symbol.type, t.Int) and isinstance(value.type, t.Int) and not is_literal(value):
+            c.warn_of_cast(value, symbol.type)
             return True  # cut to what was declared
         joined = value.type if isinstance(symbol.type, t.Unknown) else join_expr(symbol.type, value)
         if joined is None or (fixed and joined != symbol.type):
@@ -122,6 +123,7 @@ class Symbols:
             symbol.type = joined
             self.learnt.variables[self._keys[id(symbol)]] = joined
             self.learnt.changed = True
+        c.warn_of_cast(value, joined)
         return True
 
     # --- maps -------------------------------------------------------------------------------------
@@ -173,6 +175,7 @@ class Symbols:
         if joined != symbol.value:
             symbol.value = joined
             self.learnt.changed = True
+        c.warn_of_cast(value, joined)
         return True
 
 

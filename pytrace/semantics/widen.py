@@ -161,6 +161,15 @@ def convertible(value: typed.Expr, to: t.Type) -> bool:
     return join_expr(to, value) == to
 
 
+def loses(value: typed.Expr, to: t.Type) -> bool:
+    """Whether some integer of the value's type is another number as `to`; of a constant, whether it is."""
+    if not (isinstance(value.type, t.Int) and isinstance(to, t.Int)):
+        return False
+    if isinstance(value, typed.Const):
+        return wrap(value.value, to) != value.value
+    return join_ints(to, value.type) != to or value.type == t.UINT64 != to
+
+
 def convert(value: typed.Expr, to: t.Type) -> typed.Expr:
     """`value` as type `to`, which must be what `join` gave or a cast allows."""
     if value.type == to:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
+from pytrace.program import TAI_OFFSET
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def linear_bucket(lo: Lower, value: str, kind: t.LHist) -> str:
 
 def _time_series(lo: Lower, kind: t.TSeries, place: str, value: str) -> None:
     f = lo.f
-    now = f.helper(Helper.ktime_get_boot_ns)
+    # By TAI, so that intervals begin with the second, the minute, ... on the clock that they are shown with.
+    ahead = f.load(f.offset(lo.unit.value("counters"), TAI_OFFSET))
+    now = f.binary("add", f.helper(Helper.ktime_get_boot_ns), ahead)
     epoch = f.add(f.binary("udiv", now, kind.interval), 1)
     with f.inside(f.binary("urem", epoch, kind.count), kind.count, "slot") as slot:
         row = f.offset(place, f.binary("mul", slot, 24))

@@ -168,7 +168,7 @@ class Json:
         return "{" + ", ".join(f"{self._string(name)}: {self._value(part, v)}" for name, part, v in members) + "}"
 
     def _series(self, series: TSeriesValue, newest: int | None) -> str:
-        offset = self._words.resolver.wall_offset("boot")
+        offset = self._words.resolver.wall_offset("tai")
         points = []
         for start, value in series.points(newest):
             if value is not None:

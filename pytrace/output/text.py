@@ -128,7 +128,7 @@ class Text:
 
     def _picture(self, value: Histogram | TSeriesValue, shown: Any, newest: int | None) -> str:
         if isinstance(value, TSeriesValue):
-            rows = series_rows(value, newest, self._words.resolver.wall_offset("boot"), strftime)
+            rows = series_rows(value, newest, self._words.resolver.wall_offset("tai"), strftime)
         else:
             rows = histogram_rows(value, shown)
             if self._percentiles and rows:

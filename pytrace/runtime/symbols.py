@@ -177,4 +177,5 @@ def _wall_offset(clock: str) -> int:
         wall = time.clock_gettime_ns(time.CLOCK_REALTIME)
         after = time.clock_gettime_ns(id)
         best = min(best, (after - before, wall - (before + after) // 2))
-    return best[1]
+    # TAI and UTC are whole seconds apart.
+    return round(best[1], -9) if clock == "tai" else best[1]

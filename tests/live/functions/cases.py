@@ -481,7 +481,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             HISTOGRAM,
         ),
     ),
-    "tseries": (begin("@ = tseries(4, 1s, 5);", like=r"@:\n[\s\S]*\| 4[\s\S]*"),),
+    "tseries": (begin("@ = tseries(4, 1s, 5);", like=r"@:\n[\s\S]*\.000000000 \|.*\| 4[\s\S]*"),),
     "quantile": (
         begin(
             "for ($i : 0..100) { @h = hist($i); @l = lhist($i, 0, 100, 10); @k[1] = hist($i, 5); } "

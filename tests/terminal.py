@@ -98,8 +98,10 @@ class Terminal:
                 pytest.fail(f"no {pattern!r} on the terminal:\n{self.text[-4000:]}")
             time.sleep(0.02)
 
-    def _prompts(self) -> list[int]:
-        return [i for i, line in enumerate(self.lines()) if line.startswith(PROMPT)]
+    @staticmethod
+    def _entries(lines: list[str], text: str) -> list[int]:
+        """The lines that an entry was typed on. Empty prompts come and go while output is written above them."""
+        return [i for i, line in enumerate(lines) if line.startswith(f"{PROMPT} {text[:80].rstrip()}")]
 
     # --- typing --------------------------------------------------------------------------------------
 
@@ -113,14 +115,14 @@ class Terminal:
     def answer(self, text: str, timeout: float = 60) -> str:
         """Types an entry at an empty prompt; gives what stands between it and the next prompt."""
         self.ready(timeout)
-        before = len(self._prompts())
+        before = len(self._entries(self.lines(), text))
         self.type(text + ENTER)
         deadline = time.monotonic() + timeout
         while True:
-            lines, prompts = self.lines(), self._prompts()
-            if len(prompts) > before and lines and lines[-1] == PROMPT:
-                entry = max(i for i in prompts if i < len(lines) - 1)
-                return "\n".join(lines[entry + 1 : -1])
+            lines = self.lines()
+            entries = self._entries(lines, text)
+            if len(entries) > before and lines[-1] == PROMPT:
+                return "\n".join(lines[entries[-1] + 1 : -1])
             if time.monotonic() > deadline or not self._reader.is_alive():
                 pytest.fail(f"no answer to {text!r}:\n{self.text[-4000:]}")
             time.sleep(0.02)

@@ -225,8 +225,8 @@ def _(guest: Guest) -> None:
 def _(guest: Guest) -> None:
     """The program looks a key up, which is the function that it is attached to."""
     guest.run(
-        "fentry:__htab_map_lookup_elem /pid == cpid/ { @inner[pid] = count(); } "
-        "tracepoint:syscalls:sys_enter_getpgid /pid == cpid/ { @[pid] = count(); }"
+        "fentry:__htab_map_lookup_elem /pid == cpid/ { @inner[pid]++; } "
+        "tracepoint:syscalls:sys_enter_getpgid /pid == cpid/ { @[pid]++; }"
     )
     assert any("fired within itself" in line for line in guest.messages.lines), guest.messages.lines
 

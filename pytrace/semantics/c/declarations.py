@@ -197,8 +197,8 @@ class _Reader:
 
     def _member(self, node: Any, pack: int) -> list[Member]:
         kind = self._type(node.type)
-        bare = isinstance(node.type, c_ast.Struct | c_ast.Union | c_ast.Enum)
-        # Without a name only an anonymous struct or union is a member; `struct x { … };` inside another declares x.
+        bare = isinstance(node.type, c_ast.Struct | c_ast.Union | c_ast.Enum | c_ast.IdentifierType)
+        # Without a name only an anonymous struct or union is a member: `struct x { … };` declares x, `char;` nothing.
         if bare and (not isinstance(kind, t.Struct) or kind.name):
             return []
         coord = node.type.coord if bare else _named(node.type).coord

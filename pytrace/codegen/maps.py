@@ -258,10 +258,11 @@ def aggregate(lo: Lower, s: typed.Aggregate) -> None:
     """`@m[k] = count()` and its kin."""
     f = lo.f
     m = layout(lo, s.map)
-    args = [lo.word(a) for a in s.args]
     if m.user.storage is Storage.PERCPU_SLOT:
-        agg.update(lo, m.user.value, slot_row(lo, m), args, s, m.shared)
+        agg.update(lo, m.user.value, slot_row(lo, m), [lo.word(a) for a in s.args], s, m.shared)
         return
-    place = existing(lo, m, key_place(lo, m, s.key))
+    key = key_place(lo, m, s.key)
+    args = [lo.word(a) for a in s.args]
+    place = existing(lo, m, key)
     with f.when(f.op(f"icmp ne ptr {place}, null"), "present"):
         agg.update(lo, m.user.value, place, args, s, m.shared)

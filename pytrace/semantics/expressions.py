@@ -222,7 +222,9 @@ class ExpressionChecker:
                 f"this kernel has map keys of at most {KEY_LIMIT} bytes: strings in the keys of @{symbol.name} are cut",
                 f"they are of type '{joined}' now; a smaller max_strlen does the same",
             )
-        symbol.key = joined
+        if joined != symbol.key:
+            symbol.key = joined
+            self.symbols.learnt.changed = True
         self.warn_of_cast(key, joined)
         return convert(key, joined)
 

@@ -23,6 +23,7 @@ class Helper(enum.IntEnum):
     get_current_cgroup_id = 80
     map_push_elem = 87
     map_pop_elem = 88
+    map_peek_elem = 89
     probe_write_user = 36
     send_signal = 109
     probe_read_user = 112

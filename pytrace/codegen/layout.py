@@ -29,6 +29,7 @@ class MapLayout:
         return self.spec.name
 
 
+_QUEUES = {"queue": MapType.QUEUE, "stack": MapType.STACK}
 _DECLARED = {
     "hash": MapType.HASH,
     "lruhash": MapType.LRU_HASH,
@@ -43,6 +44,9 @@ def lay_out(symbol: typed.MapSymbol, cpus: int, max_keys: int, no_prealloc: bool
     if symbol.known is not None:
         return MapLayout(*symbol.known, shared=True)
     name = "@" + symbol.name
+    if symbol.kind in _QUEUES:
+        spec = MapSpec(name, _QUEUES[symbol.kind], 0, symbol.value.size, symbol.max_entries or max_keys)
+        return MapLayout(UserMap(name, name, Storage.QUEUE, None, symbol.value, declared=symbol.kind), spec, shared)
     aggregation = isinstance(symbol.value, t.Aggregation)
     if symbol.key is None and not symbol.kind:
         if aggregation:

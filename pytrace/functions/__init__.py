@@ -12,6 +12,7 @@ from pytrace.functions import (
     packets,
     probe,
     process,
+    queues,
     search,
     stacks,
     strings,
@@ -26,5 +27,20 @@ AGGREGATIONS = aggregations.NAMES
 
 __all__ = ["AGGREGATIONS", "REGISTRY", "Function"]
 
-del addresses, aggregations, bytes, cgroups, control, mapops, meta, output, packets, probe, process, search, stacks
+del (
+    addresses,
+    aggregations,
+    bytes,
+    cgroups,
+    control,
+    mapops,
+    meta,
+    output,
+    packets,
+    probe,
+    process,
+    queues,
+    search,
+    stacks,
+)
 del strings, tables, tasks, time, words

@@ -18,7 +18,7 @@ from pytrace.probes.lowering import refine
 from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
-from pytrace.semantics.scopes import Learnt, Symbols
+from pytrace.semantics.scopes import QUEUES, Learnt, Symbols
 from pytrace.semantics.statements import StatementChecker
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.syntax import ast
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytrace.semantics.config import Config
 
 MAX_ROUNDS = 16
-MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash")
+MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", *QUEUES)
 _CONTEXT_NAMES = frozenset(("args", "retval", "ctx", "func", "reg"))
 _PROBE_NAMES = frozenset(("probe", "func", "probetype"))
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pytrace.semantics.expressions import ExpressionChecker
 
 
+QUEUES = ("queue", "stack")
+"""Declared kinds of maps whose elements are pushed and popped."""
+
+
 @record(frozen=False)
 class Learnt:
     """What earlier rounds found out. `changed` asks for one more."""
@@ -138,6 +142,12 @@ class Symbols:
 
     def use_keyed(self, symbol: typed.MapSymbol, keyed: bool, span: Span, diagnostics: Diagnostics) -> bool:
         """Notes that a map is used with or without keys; False after a diagnostic when it was used the other way."""
+        if symbol.kind in QUEUES:
+            hint = f"use push(@{symbol.name}, value), pop(@{symbol.name}, $x) and peek(@{symbol.name}, $x)"
+            diagnostics.error(
+                span, f"@{symbol.name} is a {symbol.kind}: its elements have no keys and no fixed value", hint
+            )
+            return False
         if symbol.keyed is None:
             symbol.keyed = keyed
             self.learnt.changed = True

@@ -449,6 +449,26 @@ CASES: dict[str, tuple[Case, ...]] = {
     "clear": (begin("@[1] = 1; @c = count(); clear(@); clear(@c);", ""),),
     "zero": (begin("@[1] = 5; zero(@);", "@[1]: 0"),),
     "delete": (begin("@[1] = 5; @[2] = 6; print(delete(@, 1)); print(delete(@, 7));", "true\nfalse\n\n\n@[2]: 6"),),
+    "push": (
+        Case(
+            "let @q = queue(2); begin { print(push(@q, 1)); print(push(@q, 300)); exit(); }",
+            "true\ntrue",
+        ),
+    ),
+    "pop": (
+        Case(
+            "let @q = queue(3); let @s = stack(3); begin { push(@q, 1); push(@q, 300); push(@s, (1, 2)); push(@s, (3, 400)); "
+            "while (pop(@q, $x)) { print($x); } while (pop(@s, $y)) { print($y); } print(pop(@q, $x)); exit(); }",
+            "1\n300\n(3, 400)\n(1, 2)\nfalse",
+        ),
+    ),
+    "peek": (
+        Case(
+            'let @s = stack(3); begin { push(@s, "a"); push(@s, "bc"); if (peek(@s, $x)) { print($x); } '
+            "if (pop(@s, $y)) { print($y); } if (peek(@s, $x)) { print($x); } exit(); }",
+            "bc\nbc\na",
+        ),
+    ),
     "has_key": (begin("@[1] = 5; print(has_key(@, 1)); print(has_key(@, 2)); clear(@);", "true\nfalse"),),
     "find": (begin("@[1] = 5; if (find(@, 1, $v)) { print($v); } print(find(@, 2, $v)); clear(@);", "5\nfalse"),),
     "len": (

@@ -96,9 +96,14 @@ def _trace(arguments: Arguments, program: Program, child: Child | None) -> int:
     fd = open_output(arguments.output)
     sink = FdSink(fd) if arguments.buffering == "none" else BufferedSink(fd)
     symbols = Symbols(Kernel.running())
-    trailer = str(dict(program.config).get("str_trunc_trailer", ".."))
-    make = Json if arguments.format == "json" else Text
-    renderer = make(sink, FdSink(2), symbols, trailer=trailer, warnings=not arguments.no_warnings)
+    config = dict(program.config)
+    trailer, warnings = str(config.get("str_trunc_trailer", "..")), not arguments.no_warnings
+    renderer: Json | Text
+    if arguments.format == "json":
+        renderer = Json(sink, FdSink(2), symbols, trailer=trailer, warnings=warnings)
+    else:
+        percentiles = bool(config.get("percentiles"))
+        renderer = Text(sink, FdSink(2), symbols, trailer=trailer, warnings=warnings, percentiles=percentiles)
     if arguments.test or arguments.bench:
         from pytrace.runtime.selftest import run_benchmarks, run_tests
 

@@ -144,9 +144,11 @@ class Config:
         ("AUTO", "PER_PID", "PER_PROGRAM", "NONE"),
     )
 
+    percentiles: bool = _setting(False, "A line of p50, p90 and p99 below every histogram", _boolean)
+
     def record(self) -> tuple[tuple[str, Value], ...]:
-        """What the builtin `config` holds: all settings in order, except those that bpftrace leaves out."""
-        return tuple(i for i in self.items() if i[0] != "cache_user_symbols")
+        """What the builtin `config` holds: all settings in order, except those that bpftrace leaves out or has not."""
+        return tuple(i for i in self.items() if i[0] not in ("cache_user_symbols", "percentiles"))
 
     def items(self) -> tuple[tuple[str, Value], ...]:
         """Every setting and its value, as `Program.config` keeps them."""

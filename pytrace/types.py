@@ -582,3 +582,13 @@ def is_integral(t: Type) -> bool:
 def is_word(t: Type) -> bool:
     """Whether a value of it fits a register: integers, pointers and the looked-up u64 kinds."""
     return isinstance(t, Int | Bool | Enum | Pointer | _Word)
+
+
+def signedness(kind: Type) -> tuple[int, bool]:
+    """Bits and sign of a word type as it stands in memory."""
+    match kind:
+        case Int() | Enum():
+            return kind.bits, kind.signed
+        case Bool():
+            return 8, False
+    return 64, False

@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 PROG_TYPE_TRACEPOINT = 5
 
 
-def _signedness(kind: t.Type) -> tuple[int, bool]:
-    from pytrace.codegen.lower import signedness
-
-    return signedness(kind)
-
-
 # --- the context ------------------------------------------------------------------------------------
 
 
@@ -32,7 +26,7 @@ def context_word(lo: Lower, e: typed.ContextLoad) -> str:
     f = lo.f
     context = lo.program.context
     ctx = lo.context()
-    bits, signed = _signedness(e.type)
+    bits, signed = t.signedness(e.type)
     match e.load:
         case CtxLoad():
             if context.prog_type == PROG_TYPE_TRACEPOINT:
@@ -142,7 +136,7 @@ def memory_word(lo: Lower, e: typed.Memory) -> str:
     address = lo.word(e.address)
     if e.bits is not None:
         return _bitfield(lo, e, address, e.bits)
-    bits, signed = _signedness(e.type)
+    bits, signed = t.signedness(e.type)
     return read_word(lo, address, bits, signed, e.space)
 
 
@@ -153,7 +147,7 @@ def _bitfield(lo: Lower, e: typed.Memory, address: str, bits: tuple[int, int]) -
     room = lo.temporary()
     f.store(0, room)
     read(lo, room, count, address, e.space)
-    return extract_bits(lo, f.load(room), offset, size, _signedness(e.type)[1])
+    return extract_bits(lo, f.load(room), offset, size, t.signedness(e.type)[1])
 
 
 def extract_bits(lo: Lower, word: str, offset: int, size: int, signed: bool) -> str:
@@ -203,8 +197,8 @@ def part_word(lo: Lower, e: typed.Part) -> str:
         room = lo.temporary()
         f.store(0, room)
         f.copy(place, room, (offset + size + 7) // 8)
-        return extract_bits(lo, f.load(room), offset, size, _signedness(e.type)[1])
-    bits, signed = _signedness(e.type)
+        return extract_bits(lo, f.load(room), offset, size, t.signedness(e.type)[1])
+    bits, signed = t.signedness(e.type)
     align = lo.alignment(typed.Part(e.object, e.offset, type=e.type, span=e.span))
     return f.load(place, bits, signed, min(align, bits // 8))
 
@@ -218,7 +212,7 @@ def element_word(lo: Lower, e: typed.Element) -> str:
     f = lo.f
     base = lo.place(e.object)
     index = lo.word(e.index)
-    bits, signed = _signedness(e.type)
+    bits, signed = t.signedness(e.type)
     result = f.alloca(8)
     f.store(0, result)
     with f.inside(index, _bounds(e.object.type)) as at:

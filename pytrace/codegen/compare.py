@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
 
 
+_LOOPED = 128
+"""Bytes above which a comparison is a loop."""
+
+
 def equal(lo: Lower, e: typed.Compare) -> str:
     """The i1 of a comparison."""
     left, right = e.left, e.right
@@ -97,6 +101,8 @@ def _bytes(lo: Lower, left: typed.Expr, right: typed.Expr) -> str:
         room = lo.room(size)
         lo.writer(e, exact=True)(room)
         rooms.append(room)
+    if size > _LOOPED:
+        return _words(lo, rooms[0], rooms[1], size)
     result = "true"
     at = 0
     while at < size:
@@ -106,3 +112,29 @@ def _bytes(lo: Lower, left: typed.Expr, right: typed.Expr) -> str:
         result = same if result == "true" else f.op(f"and i1 {result}, {same}")
         at += width
     return result
+
+
+def _words(lo: Lower, a: str, b: str, size: int) -> str:
+    """Memory of a size that is too large for one expression: a loop over its words, and what is left bytewise."""
+    f = lo.f
+    result, index = f.alloca(8), f.alloca(8)
+    f.store(0, result)
+    f.store(0, index)
+    loop, step, rest, end = (f.label(n) for n in ("words", "step", "rest", "compared"))
+    f.place(loop)
+    at = f.load(index)
+    x, y = f.load(f.offset(a, at)), f.load(f.offset(b, at))
+    f.branch(f.compare("eq", x, y), step, end)
+    f.place(step)
+    following = f.add(at, 8)
+    f.store(following, index)
+    f.branch(f.compare("ult", following, size // 8 * 8), loop, rest)
+    f.place(rest)
+    same = "true"
+    for i in range(size // 8 * 8, size):
+        x, y = f.load(f.offset(a, i), 8), f.load(f.offset(b, i), 8)
+        same = f.op(f"and i1 {same}, {f.compare('eq', x, y)}")
+    f.store(f.op(f"zext i1 {same} to i64"), result)
+    f.jump(end)
+    f.place(end)
+    return f.truth(f.load(result))

@@ -65,8 +65,6 @@ def _leave(lo: Lower) -> None:
 
 
 def for_map(lo: Lower, s: typed.ForMap) -> None:
-    from pytrace.codegen.lower import signedness
-
     m = maps.layout(lo, s.map)
     inner, g = _inner(lo, ("map", "key", "value", "frame"), s.span)
     kind = s.variable.type
@@ -79,7 +77,7 @@ def for_map(lo: Lower, s: typed.ForMap) -> None:
     if isinstance(m.user.value, t.Aggregation):
         g.store(maps.merged_element(inner, m, place), to)
     elif t.is_word(value_type):
-        bits, signed = signedness(value_type)
+        bits, signed = t.signedness(value_type)
         g.store(g.load("%value", bits, signed), to, bits)
     else:
         inner.copy("%value", to, value_type.size, value_type.align)
@@ -238,5 +236,7 @@ def _subprogram(lo: Lower, symbol: typed.SubprogramSymbol) -> str:
     assert symbol.body is not None
     inner.statements(symbol.body.body)
     f.place("done")
+    if lo.program.has_callbacks:  # a `return` from a loop ends here
+        f.store(0, f.offset("%frame", lo.program.FLOW))
     f.ret(f.load("%result"))
     return name

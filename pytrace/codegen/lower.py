@@ -29,16 +29,6 @@ INLINE_BYTES = 64
 """Up to this size memory is zeroed and copied by plain stores, above by one helper call."""
 
 
-def signedness(kind: t.Type) -> tuple[int, bool]:
-    """Bits and sign of a word type as it stands in memory."""
-    match kind:
-        case t.Int() | t.Enum():
-            return kind.bits, kind.signed
-        case t.Bool():
-            return 8, False
-    return 64, False
-
-
 class Lower:
     """One function being emitted. `on_return` is where `return` goes: a label of this function, or None inside a
     callback, where the frame's flow flag tells the callers."""
@@ -204,7 +194,7 @@ class Lower:
         if e.op in _PREDICATES:
             return self.f.word(self._compare_words(e))
         left, right = self.word(e.left), self.word(e.right)
-        return self.arithmetic(e.op, left, right, signedness(e.type)[1], e.span)
+        return self.arithmetic(e.op, left, right, t.signedness(e.type)[1], e.span)
 
     def arithmetic(self, op: str, left: str, right: str, signed: bool, span: Span) -> str:
         f = self.f
@@ -243,7 +233,7 @@ class Lower:
         left, right = self.word(e.left), self.word(e.right)
         predicate = _PREDICATES[e.op]
         if predicate not in ("eq", "ne"):
-            predicate = ("s" if signedness(e.left.type)[1] else "u") + predicate
+            predicate = ("s" if t.signedness(e.left.type)[1] else "u") + predicate
         return self.f.compare(predicate, left, right)
 
     def _logical(self, e: typed.Logical) -> str:
@@ -281,8 +271,8 @@ class Lower:
         if not t.is_word(e.operand.type):
             return self._load(self.place(e.operand), e.type, e.operand.type.size)
         value = self.word(e.operand)
-        bits, signed = signedness(e.type)
-        from_bits, from_signed = signedness(e.operand.type)
+        bits, signed = t.signedness(e.type)
+        from_bits, from_signed = t.signedness(e.operand.type)
         if (
             bits == 64
             or (from_bits < bits and (signed or not from_signed))
@@ -292,7 +282,7 @@ class Lower:
         return self.f.extend(value, bits, signed)
 
     def _load(self, pointer: str, kind: t.Type, size: int) -> str:
-        bits, signed = signedness(kind)
+        bits, signed = t.signedness(kind)
         if size * 8 >= bits:
             return self.f.load(pointer, bits, signed)
         temporary = self.f.alloca(8)
@@ -306,7 +296,7 @@ class Lower:
             return maps.increment(self, e, used)
         place = self.variable(e.target.symbol)
         old = f.load(place)
-        bits, signed = signedness(e.type)
+        bits, signed = t.signedness(e.type)
         new = f.extend(f.add(old, e.step), bits, signed)
         self.set_variable(e.target.symbol, new)
         return new if e.prefix else old

@@ -89,14 +89,12 @@ def existing(lo: Lower, m: MapLayout, key: str) -> str:
 
 def read(lo: Lower, e: typed.MapGet) -> str:
     """A word of a map; zero where there is no element."""
-    from pytrace.codegen.lower import signedness
-
     f = lo.f
     m = layout(lo, e.map)
     if isinstance(m.user.value, t.Aggregation):
         row, nullable = rows(lo, e)
         return agg.merged(lo, m.user.value, row, nullable, e.part)
-    bits, signed = signedness(e.type)
+    bits, signed = t.signedness(e.type)
     if m.user.storage is Storage.SLOT:
         return f.load(lo.unit.value(m.name), bits, signed)
     key = key_place(lo, m, e.key)
@@ -202,9 +200,7 @@ def _compound(lo: Lower, s: typed.AssignMap, m: MapLayout, op: str) -> None:
     elif op in _ATOMIC and bits == 64 and lo.has_atomics:
         f.emit(f"atomicrmw {_ATOMIC[op]} ptr {place}, i64 {value} monotonic, align 8")
     else:
-        from pytrace.codegen.lower import signedness
-
-        _, signed = signedness(m.user.value)
+        _, signed = t.signedness(m.user.value)
         f.store(lo.arithmetic(op, f.load(place, bits, signed), value, signed, s.span), place, bits)
     f.jump(end)
     f.place(end)
@@ -230,15 +226,13 @@ def increment(lo: Lower, e: typed.Increment, used: bool) -> str:
     """`@x++` and its kin: an atomic add, so that no CPU's step gets lost. Only with an ordering does LLVM emit the
     instruction that gives the old value; `used` says whether that is wanted. Kernels before 5.12 have none: there the
     value is what was seen just before."""
-    from pytrace.codegen.lower import signedness
-
     f = lo.f
     assert isinstance(e.target, typed.MapGet)
     m = layout(lo, e.target.map)
     result = f.alloca(8)
     f.store(0, result)
     place, end = _element_or(lo, m, e.target.key)
-    bits, signed = signedness(e.type)
+    bits, signed = t.signedness(e.type)
     if bits == 64 and used and not lo.has_atomics:
         old = f.load(place)
         lo.atomic_add(place, str(e.step))

@@ -145,8 +145,6 @@ def has_key(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 
 
 def _lower_find(lo: Lower, e: typed.Call) -> str:
-    from pytrace.codegen.lower import signedness
-
     f = lo.f
     out = e.data
     result = f.alloca(8)
@@ -160,7 +158,7 @@ def _lower_find(lo: Lower, e: typed.Call) -> str:
         if isinstance(m.user.value, t.Aggregation):
             f.store(lowering.merged_element(lo, m, key), place)
         elif t.is_word(m.user.value):
-            bits, signed = signedness(m.user.value)
+            bits, signed = t.signedness(m.user.value)
             f.store(f.load(found, bits, signed), place)
         else:
             lo.copy(found, place, m.user.value.size, 8)

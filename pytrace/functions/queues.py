@@ -72,8 +72,6 @@ def push(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 
 
 def _lower_take(lo: Lower, e: typed.Call) -> str:
-    from pytrace.codegen.lower import signedness
-
     f = lo.f
     m = _layout(lo, e)
     helper = Helper.map_pop_elem if e.name == "pop" else Helper.map_peek_elem
@@ -82,7 +80,7 @@ def _lower_take(lo: Lower, e: typed.Call) -> str:
     with f.when(f.truth(done), "taken"):
         place = lo.variable(e.data)
         if t.is_word(m.user.value):
-            bits, signed = signedness(m.user.value)
+            bits, signed = t.signedness(m.user.value)
             f.store(f.load(room, bits, signed), place)
         else:
             lo.copy(room, place, m.user.value.size, 8)

@@ -65,7 +65,8 @@ def test_a_saved_program_runs_without_the_compiler(tmp_path: Path, cache: Path) 
 
 SCRIPTS = [
     SCRIPT,
-    'tracepoint:syscalls:sys_enter_getppid /comm == "nobody"/ { @[comm] = count(); } interval:ms:20 { printf("tick\\n"); exit(); }',
+    'tracepoint:syscalls:sys_enter_getppid /comm == "nobody"/ { @[comm] = count(); } '
+    'interval:ms:20 { printf("tick\\n"); exit(); }',
     "tracepoint:sched:sched_sw* { @[probe] = sum(1); } profile:hz:50 { } interval:ms:20 { exit(); } end { clear(@); }",
 ]
 

@@ -8,6 +8,7 @@ import select
 import shlex
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -49,12 +50,28 @@ class Child:
         self._failure, failure = os.pipe()
         # The death signal goes by thread: it may only depend on one that lives as long as the tracer.
         mortal = threading.current_thread() is threading.main_thread()
+        self._inner_gate = gate
         self.pid = os.fork()
         if not self.pid:
             _become(path, self.argv, gate, self._gate, failure, mortal)
         os.close(gate)
         os.close(failure)
         self.fd = os.pidfd_open(self.pid)
+
+    def settle(self) -> None:
+        """Returns once it waits at its gate, so that nothing which it does before can be traced; after a second at the
+        latest, and at once where the kernel does not show what a process waits for."""
+        until = time.monotonic() + _PATIENCE_MS / 1000
+        while time.monotonic() < until:
+            try:
+                with open(f"/proc/{self.pid}/stat", "rb") as stat, open(f"/proc/{self.pid}/syscall", "rb") as call:
+                    asleep = stat.read().rpartition(b")")[2].split()[0] == b"S"
+                    # The number of the call and its first argument.
+                    if asleep and call.read().split()[1:2] == [b"%#x" % self._inner_gate]:
+                        return
+            except OSError:
+                return
+            time.sleep(0.0005)
 
     def release(self) -> None:
         """Lets it run. Raises `ChildError` if its exec fails."""

@@ -220,6 +220,7 @@ class Session:
             if self.child is not None:
                 self._opened.callback(self.child.close)
                 self._waiter.watch(self.child.fd, "child")
+                self.child.settle()
             if self._output_fd is not None:
                 self._watch_reader(self._output_fd)
             if self._program is not None:

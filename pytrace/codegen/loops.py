@@ -54,6 +54,8 @@ def _after(lo: Lower) -> None:
     f = lo.f
     flow = f.load(f.offset("%frame", lo.program.FLOW))
     with f.when(f.truth(flow), "returned"):
+        if lo.returns_value:
+            f.store(f.load(f.offset("%frame", lo.program.RESULT)), "%result")
         _leave(lo)
 
 
@@ -200,8 +202,11 @@ def jump(lo: Lower, kind: str) -> None:
 
 def return_(lo: Lower, s: typed.Return) -> None:
     f = lo.f
-    if s.value is not None and lo.returns_value:
-        f.store(lo.word(s.value), "%result")
+    if lo.returns_value:
+        if s.value is not None:
+            f.store(lo.word(s.value), "%result")
+    elif lo.on_return is None:  # in a loop: whoever calls it knows whether the value is wanted
+        f.store("0" if s.value is None else lo.word(s.value), f.offset("%frame", lo.program.RESULT))
     elif s.value is not None:
         lo.effect(s.value)
     if lo.on_return is None:

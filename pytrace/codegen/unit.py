@@ -153,9 +153,9 @@ class BpfProgram:
         self._scratch: dict[int, int] = {}
         self._symbols: list[typed.VarSymbol] = []
         self._callbacks = 0
-        self.frame_size = 24
+        self.frame_size = 32
 
-    CONTEXT, FLOW, PROBE = 0, 8, 16
+    CONTEXT, FLOW, PROBE, RESULT = 0, 8, 16, 24
 
     def context_slot(self) -> int:
         return self.CONTEXT

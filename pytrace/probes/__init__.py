@@ -114,6 +114,8 @@ def expand(text: str, target: Target) -> list[Point]:
 
     Raises `ProbeError` for an unknown provider, malformed text, or when nothing matches.
     """
+    if "\0" in text:
+        raise ProbeError("the name of a probe has a NUL in it")
     name, _, rest = text.strip().partition(":")
     if not is_glob(name):
         return _expand(provider(name), rest, target)

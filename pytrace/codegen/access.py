@@ -122,7 +122,7 @@ def read(lo: Lower, to: str, size: int, address: str, space: str) -> str:
     result = lo.f.helper(helper, f"ptr {to}", f"i32 {size}", f"i64 {address}")
     if lo.unit.options.helper_errors:
         with lo.f.when(lo.f.compare("slt", result, 0), "failed"):
-            lo.count("helper_error", helper.name)
+            lo.count("helper_error", helper.name, lo.f.span)
     return result
 
 

@@ -159,6 +159,9 @@ def tseries(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         )
     if c.config.unstable_tseries == "error":
         return c.error(n.span, "tseries is not enabled", "enable it: config = { unstable_tseries=enable }")
+    if c.config.unstable_tseries == "warn":
+        hint = "say that you know: config = { unstable_tseries=enable }"
+        c.diagnostics.warning(n.span, "tseries is an unstable feature: its output may change", hint)
     kind = t.TSeries(interval, number, merge, sample[1])  # type: ignore[arg-type]  # checked above
     return c.call(n, kind, sample[0])
 

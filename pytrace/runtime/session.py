@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -410,8 +411,11 @@ class Session:
         if lost:
             self.output.lost(lost)
         for counter, n in news:
-            text = _complaint(counter, n)
-            if text:
+            if counter.kind == "helper_error":
+                # Reads of memory are all that is counted, and they fail in one way.
+                reason = f"{os.strerror(errno.EFAULT)} ({n} times)"
+                self.output.helper_error(counter.subject, -errno.EFAULT, reason, counter.location)
+            elif text := _complaint(counter, n):
                 self.output.message(text)
 
     def close(self) -> None:
@@ -461,6 +465,4 @@ def _complaint(counter: Counter, n: int) -> str:
             return f"{where}WARNING: a loop was cut short {n} times"
         case "divide_by_zero":
             return f"{where}WARNING: {n} divisions by zero gave 1"
-        case "helper_error":
-            return f"{where}WARNING: {counter.subject or 'a read'} failed {n} times"
     return ""  # what was lost is told by the renderer

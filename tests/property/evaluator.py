@@ -376,12 +376,12 @@ class Machine:
 
     def assign(self, target: ast.Expr, node: ast.Expr, op: str | None, scope: Scope) -> None:
         if isinstance(target, ast.Variable):
-            value = self.eval(node, scope)
             cell = scope.cell(target.name)
+            before = cell.value if cell else None
+            value = self.eval(node, scope)
             if cell is None:
-                assert op is None
                 cell = scope.cells[target.name] = Cell()
-            store(cell, binary(op, cell.value, value) if op else value)
+            store(cell, binary(op, before, value) if op else value)
             return
         if isinstance(node, ast.Call) and node.name in _AGGREGATIONS:
             self.aggregate(*self.place(target, scope), node, scope)

@@ -352,7 +352,10 @@ class Maker:
         known = self.variables(lambda k: k == "string")
         if not known:
             return n(ast.Integer, self.count(9))
-        index = n(ast.Binary, "&", self.integer(depth - 1), n(ast.Integer, 7))
+        index = self.integer(depth - 1)
+        if constant(index) is not None:  # one that is known to be outside is refused
+            return n(ast.Index, n(ast.Variable, self.one(known)), n(ast.Integer, 0))
+        index = n(ast.Binary, "&", index, n(ast.Integer, 7))
         return n(ast.Index, n(ast.Variable, self.one(known)), index)
 
     def block_expression(self, depth: int) -> ast.Expr:

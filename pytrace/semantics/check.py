@@ -18,6 +18,7 @@ from pytrace.probes.lowering import refine
 from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
+from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.scopes import QUEUES, Learnt, Symbols
 from pytrace.semantics.statements import StatementChecker
 from pytrace.semantics.typenames import TypeResolver
@@ -223,9 +224,7 @@ class _Round:
     def _map_declaration(self, n: ast.MapDecl) -> None:
         c = self._checker("let", None, (), -1)
         if n.kind not in MAP_KINDS:
-            from pytrace.semantics.expressions import nearest
-
-            self.diagnostics.error(n.span, f"Invalid bpf map type: {n.kind}", nearest(n.kind, MAP_KINDS))
+            self.diagnostics.error(n.span, f"Invalid bpf map type: {n.kind}", did_you_mean(n.kind, MAP_KINDS))
             return
         used = n.map.name in self.learnt.maps and self.learnt.maps[n.map.name].used
         symbol = c.symbols.map(n.map)

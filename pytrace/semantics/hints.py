@@ -11,3 +11,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     close = get_close_matches(name, list(known), 1)
     return close[0] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """The hint that names the nearest, or None."""
+    close = nearest(name, known)
+    return f"did you mean '{close}'?" if close else None

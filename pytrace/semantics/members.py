@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytrace import types as t
 from pytrace.diagnostics import Span
 from pytrace.semantics import typed
+from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.widen import convert
 from pytrace.syntax import ast
 
@@ -93,8 +94,6 @@ def field(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
 
 
 def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
-    from pytrace.semantics.expressions import nearest
-
     args = c.context.args if c.context else None
     if args is None:
         where = c.points[0].name.split(":")[0] if c.points else "this"
@@ -104,7 +103,7 @@ def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
             return load_argument(c, arg.type, typed.ContextLoad(arg.load, type=arg.type, span=n.span), n.span)
     probe = c.points[0].name if c.points else "this probe"
     names = [a.name for a in args]
-    hint = nearest(n.name, names) or ("it has: " + ", ".join(names) if names else "it has no arguments at all")
+    hint = did_you_mean(n.name, names) or ("it has: " + ", ".join(names) if names else "it has no arguments at all")
     return c.error(n.span, f"Probe {probe} has no argument '{n.name}'", hint)
 
 
@@ -117,8 +116,6 @@ def load_argument(c: ExpressionChecker, kind: t.Type, load: typed.ContextLoad, s
 
 
 def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> typed.Expr:
-    from pytrace.semantics.expressions import nearest
-
     kind = value.type
     if isinstance(kind, t.Unknown):
         return c.error(span)
@@ -129,7 +126,7 @@ def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> ty
     if isinstance(kind, t.Record):
         index = kind.index(name)
         if index is None:
-            return c.error(span, f"the record has no field '{name}'", nearest(name, [f for f, _ in kind.fields]))
+            return c.error(span, f"the record has no field '{name}'", did_you_mean(name, [f for f, _ in kind.fields]))
         return _element(c, value, index, span)
     if isinstance(kind, t.Pointer):
         return _member_of_pointer(c, value, kind, name, span)
@@ -175,11 +172,9 @@ def _member_of_pointer(c: ExpressionChecker, value: typed.Expr, kind: t.Pointer,
 
 
 def _find(c: ExpressionChecker, struct: t.Struct, name: str, span: Span) -> t.Field | None:
-    from pytrace.semantics.expressions import nearest
-
     found = struct.field(name)
     if found is None:
-        c.error(span, f"{struct} does not contain a field named '{name}'", nearest(name, struct.field_names()))
+        c.error(span, f"{struct} does not contain a field named '{name}'", did_you_mean(name, struct.field_names()))
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pytrace.record import record
+from pytrace.record import record, replace
 from tests.kernels.targets import build
 
 ROOT = Path(__file__).parents[2]
@@ -52,30 +52,39 @@ def run(kernels: Sequence[str], pattern: str = "*", said: Callable[[str], object
     """Boots each kernel once (`host`: runs on this one) and runs every case on it. Needs root, gcc and what scripts/vm
     needs; a kernel that cannot be had gives a column with an error."""
     with tempfile.TemporaryDirectory(prefix="pytrace-targets.") as name:
-        # The host's root is what a guest sees; what is written there must be seen before it boots.
+        # The host's files are what a guest sees; what is written here must be there before it boots.
         directory = Path(name)
         directory.chmod(0o755)
         build(directory)
+        # Compiling modules in an emulated machine takes as long as everything else: the host does it, by using them.
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        environment["PYTHONPYCACHEPREFIX"] = str(directory / "bytecode")
+
+        def column(kernel: str) -> Column:
+            found = _column(kernel, directory, pattern, environment)
+            said(f"{kernel}: {len(found.outcomes)} cases on {found.release or 'nothing'}")
+            return found
+
+        done = {HOST: column(HOST)}
+        foreign = [kernel for kernel in kernels if kernel != HOST]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(lambda kernel: _column(kernel, directory, pattern, said), kernels))
+            done.update(zip(foreign, pool.map(column, foreign), strict=True))
+        return [done[kernel] for kernel in kernels]
 
 
-def _column(kernel: str, directory: Path, pattern: str, said: Callable[[str], object]) -> Column:
+def _column(kernel: str, directory: Path, pattern: str, environment: dict[str, str]) -> Column:
     command = [sys.executable, "-m", "tests.kernels.guest", str(directory), pattern]
     if kernel != HOST:
-        fetched = subprocess.run(
-            [sys.executable, ROOT / "scripts/vm", kernel, "--cpus", "1", "--", "true"], capture_output=True, text=True
-        )
+        vm = [sys.executable, "-B", str(ROOT / "scripts/vm")]
+        fetched = subprocess.run([*vm, kernel, "--cpus", "1", "--", "true"], capture_output=True, text=True)
         if fetched.returncode:
             return Column(kernel, error=fetched.stderr.strip() or "it does not boot")
-        command = [sys.executable, str(ROOT / "scripts/vm"), kernel, "--cpus", "1", "--timeout", "500", "--", *command]
-    # Bytecode must be used where it is: compiling modules in an emulated machine takes as long as everything else.
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        options = ["--cpus", "1", "--timeout", "500", "--env", "PYTHONPYCACHEPREFIX"]
+        command = [*vm, kernel, *options, "--", *command]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     column = read(kernel, done.stdout.splitlines())
-    said(f"{kernel}: {len(column.outcomes)} cases on {column.release or 'nothing'}")
     if done.returncode:
-        return Column(kernel, column.release, column.features, column.outcomes, f"{done.returncode}: {done.stderr}")
+        return replace(column, error=f"{done.returncode}: {done.stderr}")
     return column
 
 
@@ -125,7 +134,7 @@ def document(columns: Sequence[Column]) -> str:
     from tests.kernels.cases import CASES
 
     host = next((c for c in columns if c.kernel == HOST), None)
-    note = "; beside them one that was built without kprobes and refuses trampolines" if host else ""
+    note = ";\nbeside them one that was built without kprobes and refuses trampolines" if host else ""
     lines = [f"| probe | case | {' | '.join(_title(c) for c in columns)} |", "|---|---|" + "---|" * len(columns)]
     before = ""
     for case in CASES:

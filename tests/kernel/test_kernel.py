@@ -14,7 +14,7 @@ from pytrace.kernel.syscalls import Syscalls
 @pytest.mark.parametrize(
     ("release", "version"),
     [
-        ("6.18.44-fc-v657", (6, 18, 44)),
+        ("6.18.44-custom-1", (6, 18, 44)),
         ("5.10.0-28-cloud-amd64", (5, 10, 0)),
         ("6.12+", (6, 12, 0)),
         ("7.2-rc1", (7, 2, 0)),

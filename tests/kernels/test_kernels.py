@@ -14,8 +14,8 @@ from tests.kernels.matrix import Column
 NAMES = [case.name for case in CASES]
 # What these kernels have not, whatever their version: Debian builds them so, and the emulated machine has no PMU.
 LACKS = {"hardware", "override"}
-# What Debian did not build into these, or has in another way: bpf_d_path in few functions only, no BPF among the security
-# modules that are on; no function probes by ftrace.
+# 5.10 lets few functions call bpf_d_path and has no BPF among the security modules that are on; 6.1 is built without
+# function probes by ftrace.
 LACKS_TOO = {(5, 10): {"lsm", "d_path"}, (6, 1): {"kprobe_multi"}}
 
 

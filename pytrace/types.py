@@ -428,74 +428,58 @@ class Count(Aggregation):
         return "count_t"
 
 
-@record
-class Sum(Aggregation):
-    """sum, n"""
+class _Pair(Aggregation):
+    """Two words, the second of which counts the samples."""
 
     signed: bool
+    label: ClassVar[str]
 
     @property
     def size(self) -> int:
         return 16
 
     def __str__(self) -> str:
-        return "sum_t" if self.signed else "usum_t"
+        return self.label if self.signed else "u" + self.label
 
 
 @record
-class Min(Aggregation):
+class Sum(_Pair):
+    """sum, n"""
+
+    signed: bool
+    label: ClassVar[str] = "sum_t"
+
+
+@record
+class Min(_Pair):
     """value, n"""
 
     signed: bool
-
-    @property
-    def size(self) -> int:
-        return 16
-
-    def __str__(self) -> str:
-        return "min_t" if self.signed else "umin_t"
+    label: ClassVar[str] = "min_t"
 
 
 @record
-class Max(Aggregation):
+class Max(_Pair):
     """value, n"""
 
     signed: bool
-
-    @property
-    def size(self) -> int:
-        return 16
-
-    def __str__(self) -> str:
-        return "max_t" if self.signed else "umax_t"
+    label: ClassVar[str] = "max_t"
 
 
 @record
-class Avg(Aggregation):
+class Avg(_Pair):
     """sum, n"""
 
     signed: bool
-
-    @property
-    def size(self) -> int:
-        return 16
-
-    def __str__(self) -> str:
-        return "avg_t" if self.signed else "uavg_t"
+    label: ClassVar[str] = "avg_t"
 
 
 @record
-class Stats(Aggregation):
+class Stats(_Pair):
     """sum, n"""
 
     signed: bool
-
-    @property
-    def size(self) -> int:
-        return 16
-
-    def __str__(self) -> str:
-        return "stats_t" if self.signed else "ustats_t"
+    label: ClassVar[str] = "stats_t"
 
 
 @record

@@ -21,7 +21,17 @@ from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.diagnostics import Diagnostic, ScriptError
 from pytrace.probes.base import Point, SyscallGuard
 from pytrace.probes.lowering import merge
-from pytrace.program import EXIT_FLAG, KprobeMulti, Program, ProgSpec, TestRun, UprobeMulti
+from pytrace.program import (
+    BPF_F_RDONLY_PROG,
+    EXIT_FLAG,
+    KprobeMulti,
+    MapSpec,
+    MapType,
+    Program,
+    ProgSpec,
+    TestRun,
+    UprobeMulti,
+)
 from pytrace.record import fields, is_record, record
 from pytrace.semantics import typed
 
@@ -306,13 +316,18 @@ def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> 
     obj = Object(llvm.emit_object(llvm.optimise(unit.text())))
     progs = tuple(_prog(obj, p) for p in unit.plans)
     used = {r.map for p in progs for r in p.relocs}
+    tables = tuple(
+        MapSpec(name, MapType.ARRAY, 4, len(section.data), 1, BPF_F_RDONLY_PROG, section.data, frozen=True)
+        for name, section in obj.sections.items()
+        if name in used
+    )
     maps = tuple(m for m in unit.map_specs() if m.name in used or m.name in _ALWAYS or m.name in unit.map_names())
     return Program(
         name=name,
         text=text,
         kernel=unit.kernel.release,
         cpus=unit.cpus,
-        maps=maps,
+        maps=maps + tables,
         user_maps=tuple(m.user for m in unit.maps.values()),
         progs=progs,
         events=tuple(unit.events),

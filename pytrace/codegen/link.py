@@ -18,6 +18,8 @@ from pytrace.record import record
 BPF_PSEUDO_CALL = 1
 BPF_PSEUDO_KFUNC_CALL = 2
 BPF_PSEUDO_FUNC = 4
+CONSTANTS = ".rodata"
+"""How the sections of tables that LLVM makes begin; such a section becomes a read-only map of its name."""
 _R_BPF_64_64 = 1
 _R_BPF_64_32 = 10
 _CALL = 0x85
@@ -109,7 +111,7 @@ class Object:
         order = [SECTION + entry]
         for name in order:
             for _, _, symbol, _ in self.sections[name].relocs:
-                if symbol in self.sections and symbol not in order:
+                if symbol in self.sections and symbol not in order and not symbol.startswith(CONSTANTS):
                     order.append(symbol)
         base: dict[str, int] = {}
         code = bytearray()
@@ -152,6 +154,8 @@ class Object:
         elif kind == _R_BPF_64_64 and symbol in base:
             code[at + 1] = registers | BPF_PSEUDO_FUNC << 4
             struct.pack_into("<i", code, at + 4, base[symbol] - insn - 1)
+        elif kind == _R_BPF_64_64 and symbol.startswith(CONSTANTS):
+            relocs.append(Reloc(insn, symbol, True, addend))
         elif kind == _R_BPF_64_64:
             space, _, name = symbol.partition(".")
             relocs.append(Reloc(insn, name, space == "val", addend))

@@ -150,7 +150,7 @@ def _describe(session: Session) -> None:
     for loaded in session.loaded:
         for probe in loaded.program.probes:
             session.output.message(f"Attached: {probe}")
-    if not session.native_in_use:
+    if any(loaded.program.native for loaded in session.loaded) and not session.native_in_use:
         session.output.message("Events are formatted by Python: native code is not to be had here")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.codegen import quantile as quantiles
-from pytrace.functions.base import function
+from pytrace.functions.base import function, nullary
 from pytrace.semantics import typed
 from pytrace.semantics.widen import convert
 
@@ -29,14 +29,12 @@ def _sample(c: ExpressionChecker, n: ast.Call) -> tuple[typed.Expr, bool] | None
     return convert(value, t.INT64 if signed else t.UINT64), signed
 
 
-@function(
+function(
     "count()",
     "Counts how often it was called.",
     "tracepoint:syscalls:sys_enter_read { @[comm] = count(); }",
     group=GROUP,
-)
-def count(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.Count()) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.Count()))
 
 
 def _numeric(c: ExpressionChecker, n: ast.Call, kind: type[t.Sum | t.Avg | t.Min | t.Max | t.Stats]) -> typed.Expr:

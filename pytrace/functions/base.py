@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytrace.semantics import typed
     from pytrace.semantics.expressions import ExpressionChecker
     from pytrace.syntax import ast
+    from pytrace.types import Type
 
     Check = Callable[[ExpressionChecker, ast.Call], typed.Expr]
     Lowering = Callable[[Lower, typed.Call], Any]
@@ -65,3 +66,12 @@ def function(
         return check
 
     return register
+
+
+def nullary(kind: Type) -> Check:
+    """The `check` of a builtin that takes no argument and is always of one type."""
+
+    def check(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+        return c.call(n, kind) if c.arity(n, 0) else c.error(n.span)
+
+    return check

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytrace import passing
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
-from pytrace.functions.base import function
+from pytrace.functions.base import function, nullary
 from pytrace.functions.probe import SPECIAL
 from pytrace.probes.regs import register
 from pytrace.semantics import typed
@@ -29,64 +29,54 @@ def _low(lo: Lower, helper: Helper) -> str:
     return lo.f.binary("and", lo.f.helper(helper), 0xFFFFFFFF)
 
 
-@function(
+function(
     "uid() -> uint64",
     "User id of the current process, as the initial namespace sees it.",
     "tracepoint:syscalls:sys_enter_execve { @[uid] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: _low(lo, Helper.get_current_uid_gid),
-)
-def uid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT64) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT64))
 
 
-@function(
+function(
     "gid() -> uint64",
     "Group id of the current process, as the initial namespace sees it.",
     "tracepoint:syscalls:sys_enter_execve { @[gid] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: _high(lo, Helper.get_current_uid_gid),
-)
-def gid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT64) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT64))
 
 
-@function(
+function(
     "username() -> username_t",
     "The current user id, printed as a user name.",
     'tracepoint:syscalls:sys_enter_execve { printf("%s\\n", username); }',
     group=GROUP,
     bare=True,
     lower=lambda lo, e: _low(lo, Helper.get_current_uid_gid),
-)
-def username(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.Username()) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.Username()))
 
 
-@function(
+function(
     "cgroup() -> uint64",
     "Id of the current process's cgroup (v2).",
     "tracepoint:syscalls:sys_enter_openat { @[cgroup] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: lo.f.helper(Helper.get_current_cgroup_id),
-)
-def cgroup(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT64) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT64))
 
 
-@function(
+function(
     "cpu() -> uint32",
     "The CPU this runs on.",
     "tracepoint:sched:sched_switch { @[cpu] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: lo.f.helper(Helper.get_smp_processor_id),
-)
-def cpu(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT32) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT32))
 
 
 @function(
@@ -102,28 +92,24 @@ def ncpus(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return typed.Const(c.kernel.possible_cpus, type=t.UINT64, span=n.span)
 
 
-@function(
+function(
     "numaid() -> uint32",
     "The NUMA node this runs on.",
     "tracepoint:sched:sched_switch { @[numaid] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: lo.f.helper(Helper.get_numa_node_id),
-)
-def numaid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT32) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT32))
 
 
-@function(
+function(
     "rand() -> uint32",
     "A pseudo-random number.",
     "interval:ms:10 { @[rand % 10] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: lo.f.binary("and", lo.f.helper(Helper.get_prandom_u32), 0xFFFFFFFF),
-)
-def rand(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT32) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT32))
 
 
 @function(

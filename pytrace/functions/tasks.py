@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pytrace import types as t
 from pytrace.codegen import ids
 from pytrace.codegen.helpers import Helper
-from pytrace.functions.base import function
+from pytrace.functions.base import function, nullary
 from pytrace.functions.meta import may_call
 from pytrace.functions.probe import SPECIAL
 from pytrace.functions.process import GROUP
@@ -70,16 +70,14 @@ def tid(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 # --- tasks ------------------------------------------------------------------------------------------------
 
 
-@function(
+function(
     "curtask() -> struct task_struct *",
     "The kernel's task_struct of the current thread.",
     "tracepoint:sched:sched_switch { @[curtask.prio] = count(); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: lo.f.helper(Helper.get_current_task),
-)
-def curtask(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.Pointer(TASK, "kernel")) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.Pointer(TASK, "kernel")))
 
 
 def _task(c: ExpressionChecker, n: ast.Call) -> typed.Expr:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
-from pytrace.functions.base import function
+from pytrace.functions.base import function, nullary
 from pytrace.program import START_TIME, TAI_OFFSET
 from pytrace.semantics import typed
 from pytrace.semantics.widen import convert
@@ -57,28 +57,24 @@ def _lower_elapsed(lo: Lower, e: typed.Call) -> str:
     return f.op(f"sub i64 {f.helper(Helper.ktime_get_boot_ns)}, {start}")
 
 
-@function(
+function(
     "elapsed() -> uint64",
     "Nanoseconds since the script was started.",
     'interval:s:1 { printf("%d ms\\n", elapsed / 1000000); }',
     group=GROUP,
     bare=True,
     lower=_lower_elapsed,
-)
-def elapsed(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT64) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT64))
 
 
-@function(
+function(
     "jiffies() -> uint64",
     "The kernel's jiffies counter.",
     "interval:s:1 { print(jiffies); }",
     group=GROUP,
     bare=True,
     lower=lambda lo, e: lo.f.helper(Helper.jiffies64),
-)
-def jiffies(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    return c.call(n, t.UINT64) if c.arity(n, 0) else c.error(n.span)
+)(nullary(t.UINT64))
 
 
 def _lower_time(lo: Lower, e: typed.Call) -> None:

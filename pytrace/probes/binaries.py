@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob as paths
 import os
+import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytrace.kernel import KernelError
 from pytrace.kernel.elf import Elf
-from pytrace.kernel.glob import is_glob
+from pytrace.kernel.glob import compile_glob, is_glob, matches
 from pytrace.kernel.libraries import resolve_binary
 from pytrace.kernel.process import Process
 from pytrace.probes.base import ProbeError, Target
@@ -32,18 +33,17 @@ class Binary(NamedTuple):
 
 def find(provider: str, text: str, target: Target) -> list[Binary]:
     """The files that the first part of an attach point names: a path, the bare name of a program or library, a glob of
-    paths; with `-p`, in the eyes of that process, and ``*`` or nothing for every file it has mapped.
+    paths or of the names of programs in $PATH. With `-p`, in the eyes of that process; globs of names, and nothing for
+    ``*``, are of the files that it executes from then.
 
     Raises `ProbeError` if there is none. A glob may bring in files that are no ELF files: they are left out.
     """
     process = Process(target.pid) if target.pid else None
     root = process.root if process else ""
-    if text in ("", "*"):
-        if process is None:
-            raise ProbeError(f"{provider} needs a binary", f"write {provider}:PATH:…, or give a process by -p")
-        return list(_mapped(process, root))
-    if is_glob(text):
-        found = [Binary(p, p.removeprefix(root)) for p in sorted(paths.glob(root + text)) if _is_elf(p)]
+    if not text and process is None:
+        raise ProbeError(f"{provider} needs a binary", f"write {provider}:PATH:…, or give a process by -p")
+    if not text or is_glob(text):
+        found = list(_each_once(_candidates(text or "*", process, root)))
         if not found:
             raise ProbeError(f"{provider} target '{text}' matches no program or library")
         return found
@@ -54,18 +54,40 @@ def find(provider: str, text: str, target: Target) -> list[Binary]:
     return [Binary(path, path.removeprefix(root))]
 
 
+def _candidates(pattern: str, process: Process | None, root: str) -> Iterator[Binary]:
+    if "/" in pattern:
+        for path in sorted(paths.glob(root + pattern)):
+            yield Binary(path, path.removeprefix(root))
+    elif process is not None:
+        for mapping in process.maps():
+            if mapping.executable and mapping.is_file and matches(os.path.basename(mapping.path), pattern):
+                yield Binary(process.path(mapping), mapping.path)
+    else:
+        accepts = compile_glob(pattern).fullmatch
+        for directory in os.environ.get("PATH", os.defpath).split(":"):
+            names = sorted(os.listdir(directory)) if os.path.isdir(directory) else ()
+            for name in filter(accepts, names):
+                yield Binary(f"{directory}/{name}", f"{directory}/{name}")
+
+
+def _each_once(candidates: Iterator[Binary]) -> Iterator[Binary]:
+    """The ELF files among them. One that has several names is taken by the first: a call in it is one call."""
+    seen: set[tuple[int, int]] = set()
+    for binary in candidates:
+        try:
+            info = os.stat(binary.path)
+        except OSError:
+            continue
+        file = info.st_dev, info.st_ino
+        if file not in seen and stat.S_ISREG(info.st_mode) and _is_elf(binary.path):
+            seen.add(file)
+            yield binary
+
+
 def _is_elf(path: str) -> bool:
+    """Whether it is an ELF file that can be looked into, 64-bit and little-endian."""
     try:
         with open(path, "rb") as file:
-            return os.path.isfile(path) and file.read(4) == b"\x7fELF"
+            return file.read(6) == b"\x7fELF\2\1"
     except OSError:
         return False
-
-
-def _mapped(process: Process, root: str) -> Iterator[Binary]:
-    seen: set[str] = set()
-    for mapping in process.maps():
-        path = process.path(mapping) if mapping.executable and mapping.is_file else ""
-        if path and path not in seen and _is_elf(path):
-            seen.add(path)
-            yield Binary(path, mapping.path)

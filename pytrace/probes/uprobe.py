@@ -7,7 +7,8 @@
     uprobe:BINARY@FILE:LINE[:COLUMN]    a line of its source, by its debug info
 
 BINARY is a path, a program in $PATH, or a library by name (`libc`, `libssl.so.3`) as the dynamic loader finds it;
-with `-p PID` as that process sees it, which may be in a container. `arg0`, `arg1`, … are the arguments as unsigned
+with `-p PID` as that process sees it, which may be in a container. A glob is one of paths, of programs in $PATH, or
+with `-p` of the names of the files that the process executes from. `arg0`, `arg1`, … are the arguments as unsigned
 numbers, `reg("name")` any register, `func` the function; where the binary has debug info, `args.NAME` are typed.
 Symbols come from .symtab, .dynsym and separate debug files. How they attach: `probes.lowering`.
 """
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.elf_symbols import Symbol
-from pytrace.kernel.glob import is_glob, matches
+from pytrace.kernel.glob import compile_glob, is_glob
 from pytrace.probes import binaries
 from pytrace.probes.base import Context, Point, ProbeError, Target
 from pytrace.probes.binaries import Binary
@@ -75,7 +76,10 @@ class UprobeProvider:
         elf = file.elf
         multi = bool(context.expected_attach_type)
         if len(parts) == 2:
-            for symbol, text in _demangled(elf, parts[1]):
+            named = list(_demangled(elf, parts[1]))
+            if len(named) == 1 and target.args:
+                context = self._typed(context, file, elf, named[0][0], target)
+            for symbol, text in named:
                 yield self._point(file, elf, symbol, 0, f'cpp:"{text}"', text, context, multi)
             return
         text = parts[0]
@@ -187,16 +191,32 @@ def _has_dwarf(elf: Elf) -> bool:
 
 
 def _demangled(elf: Elf, pattern: str) -> Iterator[tuple[Symbol, str]]:
-    """The C++ functions whose demangled name matches; without parentheses in the pattern, whatever their parameters.
+    """The C++ functions of a demangled name, or that match it; without parentheses in the pattern, whatever their
+    parameters. Symbols that mean the same place by the same name (constructors have two each) are given once.
 
     Raises `ProbeError` where there is no C++ runtime to demangle with."""
-    from pytrace.kernel.demangle import base_name, demangle, is_mangled
+    from pytrace.kernel.demangle import can_demangle, demangle, is_fragment, is_mangled, spellings
 
+    if not can_demangle():
+        hint = "install libstdc++ or libc++abi, or write the name as nm shows it"
+        raise ProbeError("There is no C++ runtime on this machine that could read C++ names", hint)
+    found: dict[tuple[int, str], Symbol] = {}
+    exact: dict[tuple[int, str], Symbol] = {}
+    accepts = compile_glob(pattern).fullmatch
+    pieces = re.split(r"[*?\[\]]+", pattern)
     for symbol in elf.functions:
-        if is_mangled(symbol.name):
-            text = demangle(symbol.name)
-            if matches(text, pattern) or ("(" not in pattern and matches(base_name(text), pattern)):
-                yield symbol, text
+        text = demangle(symbol.name) if is_mangled(symbol.name) else ""
+        # All spellings are parts of it; taking it apart is slow.
+        if not text or not all(piece in text for piece in pieces) or is_fragment(text):
+            continue
+        names = spellings(text)
+        # C++ has names that look like globs, such as `f(int*)`.
+        if pattern in names:
+            exact.setdefault((symbol.address, text), symbol)
+        elif any(map(accepts, names)):
+            found.setdefault((symbol.address, text), symbol)
+    for (_, text), symbol in (exact or found).items():
+        yield symbol, text
 
 
 PROVIDER = UprobeProvider("uprobe", ("u",), "the entry of a function in user space", returns=False)

@@ -2,7 +2,7 @@
 
     usdt:BINARY:PROBE                   in any of its providers; wildcards in all parts
     usdt:BINARY:PROVIDER:PROBE
-    usdt:*:PROVIDER:PROBE               with -p: in every file that the process has mapped
+    usdt:*:PROVIDER:PROBE               in every program of $PATH, with -p in every file that the process executes from
 
 `arg0`, `arg1`, … are the probe's arguments, widened to 64 bits with the sign they were declared with. A probe may
 stand in several places, whose arguments may be kept differently: the place that fired decides. Probes that are

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pytrace.kernel.demangle import base_name, demangle
+from pytrace.kernel.demangle import demangle, is_fragment, is_mangled, spellings
+from pytrace.kernel.elf import Elf
 from pytrace.kernel.libraries import find_library, find_program, parse_ld_cache, resolve_binary
 from tests.kernel.programs import run
 
@@ -76,10 +78,45 @@ def test_demangled_names_are_those_of_the_abi() -> None:
             "std::vector<int, std::allocator<int> >::push_back",
         ),
         ("C::operator()(int) const", "C::operator()"),
+        ("C::operator<<(int)", "C::operator<<"),
+        ("C::operator unsigned long() const", "C::operator unsigned long"),
+        ("bool operator< <int>(X<int>, X<int>)", "operator< <int>"),
+        ("operator new[](unsigned long)", "operator new[]"),
         ("(anonymous namespace)::g(char*)", "(anonymous namespace)::g"),
         ("h<void (*)(int)>::call()", "h<void (*)(int)>::call"),
+        ("main(int)::{lambda(int)#1}::operator()(int) const", "main(int)::{lambda(int)#1}::operator()"),
+        ("unsigned long const& ns::max<unsigned long>(unsigned long const&)", "ns::max<unsigned long>"),
+        ("decltype (f(1)) g<int>(int)", "g<int>"),
+        ("to_string[abi:cxx11](int)", "to_string[abi:cxx11]"),
+        ("f(int) [clone .isra.0]", "f"),
+        ("virtual thunk to ns::f(int)", "virtual thunk to ns::f"),
         ("plain", "plain"),
     ],
 )
-def test_the_name_before_the_parameters(full: str, base: str) -> None:
-    assert base_name(full) == base
+def test_the_name_without_type_and_parameters(full: str, base: str) -> None:
+    assert spellings(full)[-1] == base
+
+
+def test_ways_to_write_a_name() -> None:
+    both = ("int ns::f<char>(char) const", "ns::f<char>(char) const", "int ns::f<char>", "ns::f<char>")
+    assert set(spellings(both[0])) == set(both)
+    assert spellings("f(int) [clone .isra.0] [clone .constprop.1]") == ("f(int)", "f")
+
+
+def test_fragments_are_no_functions() -> None:
+    assert is_fragment("f(int) [clone .cold]") and is_fragment("f(int) [clone .part.0] [clone .cold]")
+    assert not is_fragment("f(int) [clone .isra.0]") and not is_fragment("cold(part)")
+
+
+def test_names_of_a_library_are_those_of_binutils() -> None:
+    path = find_library("libstdc++")
+    assert path is not None
+    names = sorted({s.name for s in Elf.open(path).functions if is_mangled(s.name)})
+    text = subprocess.run(["c++filt", "-p"], check=True, capture_output=True, input="\n".join(names), text=True).stdout
+    compared = 0
+    for name, base in zip(names, text.splitlines(), strict=True):
+        # It expands the abbreviations for std::string and streams, and leaves the parameters to thunks and clones.
+        if "basic_" not in base and not re.search(" (to|for) ", base):
+            assert spellings(demangle(name))[-1] == base
+            compared += 1
+    assert compared > 1000

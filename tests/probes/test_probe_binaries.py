@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -210,16 +211,32 @@ def test_files_that_are_not_there_or_no_programs(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match="matches no program"):
         expand(f"u:{tmp_path}/*:main", target())
     with pytest.raises(ProbeError, match="needs a binary"):
-        expand("u:*:main", target())
+        expand("u::main", target())
 
 
 def test_every_binary_of_a_glob(compile_c: Callable[..., Path], tmp_path: Path) -> None:
     program = compile_c(SOURCE, "-O1", "-g")
     for name in ("one", "two"):
-        os.link(program, tmp_path / name)
+        shutil.copy(program, tmp_path / name)
     (tmp_path / "three").write_text("no program")
+    os.link(tmp_path / "one", tmp_path / "one-again")
+    (tmp_path / "two-again").symlink_to(tmp_path / "two")
+    os.mkfifo(tmp_path / "zero")
     points = expand(f"u:{tmp_path}/*:work", target())
     assert [p.name for p in points] == [f"uprobe:{tmp_path}/{name}:work" for name in ("one", "two")]
+
+
+def test_a_glob_of_names_is_of_programs_in_path(
+    compile_c: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "marvel").symlink_to(compile_c(SOURCE, "-O1", "-g"))
+    monkeypatch.setenv("PATH", f"/nowhere:{tmp_path}:{os.environ['PATH']}")
+    for pattern in ("m?rvel", "marv*"):
+        (point,) = expand(f"u:{pattern}:work", target())
+        assert point.name == f"uprobe:{tmp_path}/marvel:work"
+    assert f"usdt:{tmp_path}/marvel:app:work" in [p.name for p in expand("U:*:app:*", target())]
+    with pytest.raises(ProbeError, match="matches no program"):
+        expand("u:marv*less:main", target())
 
 
 def test_a_library_by_name_is_what_the_loader_takes() -> None:
@@ -241,22 +258,78 @@ def test_what_a_process_has_mapped() -> None:
 
 
 CPP = r"""
-namespace ns { struct box { int x; __attribute__((noinline)) int get(int a) { return x + a; }
-    __attribute__((noinline)) int get(long a) { return x - a; } }; }
-int main(int argc, char **) { ns::box b{argc}; return b.get(1) + b.get(2L); }
+#define APART __attribute__((noinline))
+namespace ns {
+struct base { int y; APART base(int y) : y(y) { asm(""); } APART virtual ~base() { asm(""); } };
+struct box : virtual base {
+    int x;
+    APART box(int x) : base(x), x(x) { asm(""); }
+    APART int get(int a) { return x + a; }
+    APART int get(long a) { return x - a; }
+    APART int operator<<(int a) const { return x << a; }
+    APART int operator()(int a) const { return x ^ a; }
+    APART operator bool() const { asm(""); return x; }
+};
+template <class T> APART T most(const T *a, const T *b) { asm(""); return *a < *b ? *b : *a; }
+}
+namespace { APART int hidden(int a) { asm(""); return a; } }
+int main(int argc, char **) {
+    ns::box b(argc); ns::base c(1);
+    auto inner = [](int a) __attribute__((noinline)) { asm(""); return a + 1; };
+    long one = 1, two = 2;
+    return b.get(1) + b.get(2L) + (b << 2) + b(3) + bool(b) + ns::most(&one, &two) + hidden(4) + inner(5);
+}
 """
 
 
-def test_cpp_by_demangled_name(tmp_path: Path) -> None:
-    program = tmp_path / "boxes"
+@pytest.fixture(scope="module")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("cpp") / "boxes"
     subprocess.run(["g++", "-x", "c++", "-O1", "-g", "-o", program, "-"], check=True, input=CPP, text=True)
-    both = expand(f'u:{program}:cpp:"ns::box::get"', target())
+    return program
+
+
+def test_cpp_by_demangled_name(boxes: Path) -> None:
+    both = expand(f'u:{boxes}:cpp:"ns::box::get"', target())
     assert sorted(p.function for p in both) == ["ns::box::get(int)", "ns::box::get(long)"]
-    (one,) = expand(f'u:{program}:cpp:"ns::box::get(long)"', target())
-    assert one.name == f'uprobe:{program}:cpp:"ns::box::get(long)"'
+    (one,) = expand(f'u:{boxes}:cpp:"ns::box::get(long)"', target())
+    assert one.name == f'uprobe:{boxes}:cpp:"ns::box::get(long)"'
     assert isinstance(one.attach, UprobeMulti)
-    assert one.attach.offsets == (in_file(program, symbols(program)["_ZN2ns3box3getEl"]),)
-    (mangled,) = expand(f"u:{program}:_ZN2ns3box3getEl", target())
+    assert one.attach.offsets == (in_file(boxes, symbols(boxes)["_ZN2ns3box3getEl"]),)
+    (mangled,) = expand(f"u:{boxes}:_ZN2ns3box3getEl", target())
     assert mangled.attach == one.attach
     assert [a.name for a in mangled.context.args or ()] == ["this", "a"]
-    assert len(list(list_probes(f"u:{program}:cpp:ns::box::*", target()))) == 2
+    assert one.context.args is not None and one.context.args == mangled.context.args
+    assert len(list(list_probes(f"u:{boxes}:cpp:ns::box::get*", target()))) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "symbol"),
+    [
+        ("ns::box::operator<<", "_ZNK2ns3boxlsEi"),
+        ("ns::box::operator()", "_ZNK2ns3boxclEi"),
+        ("ns::box::operator()(int) const", "_ZNK2ns3boxclEi"),
+        ("ns::box::operator bool", "_ZNK2ns3boxcvbEv"),
+        ("ns::most<long>", "_ZN2ns4mostIlEET_PKS1_S3_"),
+        ("long ns::most<long>", "_ZN2ns4mostIlEET_PKS1_S3_"),
+        ("ns::most<long>(long const*, long const*)", "_ZN2ns4mostIlEET_PKS1_S3_"),
+        ("ns::m?st<*>", "_ZN2ns4mostIlEET_PKS1_S3_"),
+        ("(anonymous namespace)::hidden", "_ZN12_GLOBAL__N_16hiddenEi"),
+        ("*hidden(int)", "_ZN12_GLOBAL__N_16hiddenEi"),
+        ("main*::{lambda(int)#1}::operator()", "_ZZ4mainENKUliE_clEi"),
+        ("ns::box::box", "_ZN2ns3boxC1Ei"),
+    ],
+)
+def test_every_way_to_write_a_cpp_name(boxes: Path, written: str, symbol: str) -> None:
+    (point,) = expand(f'u:{boxes}:cpp:"{written}"', target())
+    assert isinstance(point.attach, UprobeMulti)
+    assert point.attach.offsets == (in_file(boxes, symbols(boxes)[symbol]),)
+
+
+def test_a_constructor_is_one_place(boxes: Path) -> None:
+    """Its two symbols are the same code."""
+    found = symbols(boxes)
+    assert found["_ZN2ns4baseC1Ei"] == found["_ZN2ns4baseC2Ei"]
+    (point,) = expand(f'u:{boxes}:cpp:"ns::base::base"', target())
+    assert isinstance(point.attach, UprobeMulti)
+    assert point.attach.offsets == (in_file(boxes, found["_ZN2ns4baseC1Ei"]),)

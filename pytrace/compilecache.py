@@ -54,6 +54,11 @@ def compiled(
     options: Options,
 ) -> Program:
     """The program that `compile_it` makes of these arguments: from the cache, or made and perhaps kept."""
+    if options.debug_dirs:
+        from pytrace.kernel import debugfile
+
+        # Not for the compiler only: stacks are shown with what is found there.
+        debugfile.look_in(options.debug_dirs)
     if not enabled():
         return compile_it()
     entry = _entry(text, name, params, named, options)

@@ -42,6 +42,10 @@ def analyse(
 ) -> Stages:
     """All stages but the last. Raises `ScriptError` with every mistake that was found."""
     options = options or Options()
+    if options.debug_dirs:
+        from pytrace.kernel import debugfile
+
+        debugfile.look_in(options.debug_dirs)
     kernel = kernel or Kernel.running()
     diagnostics = Diagnostics()
     script = parse(Source(name, text))

@@ -23,6 +23,10 @@ def list_command(arguments: Arguments) -> int:
     """Writes what was asked for to the standard output, a probe or type a line. Nothing that matches is not an error;
     a pattern of an unknown kind of probe is."""
     target = Target(Kernel.running(), arguments.pid or 0, arguments.unsafe)
+    if arguments.debug_dirs:
+        from pytrace.kernel import debugfile
+
+        debugfile.look_in(arguments.debug_dirs)
     try:
         for line in _lines(arguments, target):
             sys.stdout.write(line + "\n")

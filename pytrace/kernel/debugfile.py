@@ -9,15 +9,21 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.errors import KernelError
 
-# Where debug files are looked for; a `--debuginfo` option puts its directories in front.
+# Where debug files are looked for.
 directories = ["/usr/lib/debug"]
 
 _IN_CONTAINER = re.compile(r"^(/proc/\d+/root)(/.*)$")
+
+
+def look_in(more: Iterable[str]) -> None:
+    """From now on also looks in these directories, before all others: what `--debuginfo` says. Files that were opened
+    before keep what was found for them."""
+    directories[:0] = [directory for directory in more if directory and directory not in directories]
 
 
 def find_debug_file(elf: Elf) -> Elf | None:

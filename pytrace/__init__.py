@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pytrace.api.engine import SessionOver as SessionOver
     from pytrace.api.engine import Timer as Timer
     from pytrace.api.event import Event as Event
+    from pytrace.api.events import Events as Events
+    from pytrace.api.events import events as events
     from pytrace.api.maps import Map as Map
     from pytrace.api.options import CompileOptions as CompileOptions
     from pytrace.api.session import Attachment as Attachment
     from pytrace.api.session import Session as Session
-    from pytrace.api.tracing import Events as Events
-    from pytrace.api.tracing import events as events
     from pytrace.api.tracing import trace as trace
     from pytrace.api.values import StackTrace as StackTrace
     from pytrace.api.warn import LostEventsWarning as LostEventsWarning
@@ -50,7 +50,7 @@ _PLACES = {
     "CompileOptions": "pytrace.api.options",
     "Diagnostic": "pytrace.diagnostics",
     "Event": "pytrace.api.event",
-    "Events": "pytrace.api.tracing",
+    "Events": "pytrace.api.events",
     "Histogram": "pytrace.output.histogram",
     "KernelError": "pytrace.kernel.errors",
     "LostEventsWarning": "pytrace.api.warn",
@@ -69,7 +69,7 @@ _PLACES = {
     "Timer": "pytrace.api.engine",
     "TraceWarning": "pytrace.api.warn",
     "compile": "pytrace.api.compiling",
-    "events": "pytrace.api.tracing",
+    "events": "pytrace.api.events",
     "trace": "pytrace.api.tracing",
 }
 

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import re
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytrace.api.options import CompileOptions, options_of
-from pytrace.api.warn import ScriptWarning
-from pytrace.program import Program
+from pytrace.api.warn import OnWarning, ScriptWarning, warn
+from pytrace.options import Options
+from pytrace.record import fields
 
 if TYPE_CHECKING:
-    from pytrace.program import MapSpec, UserMap
+    from pytrace.api.options import CompileOptions
+    from pytrace.program import MapSpec, Program, UserMap
 
 _COMPILER = threading.Lock()
 _STATEMENTS = "begin {\n", "\n}"
 _EXPRESSION = "begin { print(\n", "\n); }"
+
+
+def options_of(given: CompileOptions | None, **more: int) -> Options:
+    """Raises `TypeError` for an option that there is not."""
+    values: dict[str, object] = {"timestamps": True, "live": True, **(given or {}), **more}
+    known = {f.name for f in fields(Options)} - {"cpid"}
+    if unknown := (given or {}).keys() - known:
+        raise TypeError(f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    # Lists of strings, as declared.
+    for name in ("include_dirs", "includes", "debug_dirs"):
+        if name in values:
+            values[name] = tuple(values[name])  # type: ignore[arg-type]
+    if "no_features" in values:
+        values["no_features"] = frozenset(values["no_features"])  # type: ignore[call-overload]
+    if "config" in values:
+        values["config"] = tuple(dict(values["config"]).items())  # type: ignore[call-overload]
+    return Options(**values)  # type: ignore[arg-type]
 
 
 def compile(
@@ -27,15 +43,19 @@ def compile(
     params: Sequence[str] = (),
     named: Mapping[str, str | bool] | None = None,
     options: CompileOptions | None = None,
+    on_warning: OnWarning | None = None,
 ) -> Program:
     """Compiles a script for the running kernel. Nothing is loaded; root is needed only where the kernel hides facts.
 
     `params` are `$1`, `$2`, …, `named` the values of `getopt()`, `options` what compiling depends on
-    besides. `name` stands for the script in diagnostics. What the compiler finds odd comes as `ScriptWarning`.
+    besides. `name` stands for the script in diagnostics. What the compiler finds odd is a `ScriptWarning`, which is
+    raised, or given to `on_warning`.
 
     Raises `ScriptError` with every mistake that was found, `KernelError` where the kernel lacks what is needed.
     """
-    return compile_for(text, name=name, params=params, named=named, options=options, stacklevel=3)
+    return compile_for(
+        text, name=name, params=params, named=named, options=options, on_warning=on_warning, stacklevel=3
+    )
 
 
 def compile_for(
@@ -47,12 +67,13 @@ def compile_for(
     options: CompileOptions | None = None,
     maps: Sequence[tuple[UserMap, MapSpec]] = (),
     cpid: int = 0,
+    on_warning: OnWarning | None = None,
     stacklevel: int = 2,
 ) -> Program:
     """Like `compile`, for a session that has `maps` already and waits for the command `cpid`."""
     program = _compiled(text, name, params, named, options, maps, cpid)
     for warning in program.warnings:
-        warnings.warn(warning, ScriptWarning, stacklevel=stacklevel)
+        warn(ScriptWarning(warning), on_warning, stacklevel + 1)
     return program
 
 
@@ -89,9 +110,12 @@ def compile_statements(
     options: CompileOptions | None,
     maps: Sequence[tuple[UserMap, MapSpec]],
     expression: bool = False,
+    on_warning: OnWarning | None = None,
     stacklevel: int = 3,
 ) -> Program:
     """A program that runs statements, or prints an expression, when it is loaded. Diagnostics point into `text`."""
+    import re
+
     from pytrace.diagnostics import Diagnostic, ScriptError, Source, Span
     from pytrace.syntax import parse_expression, parse_statements
 
@@ -118,5 +142,5 @@ def compile_statements(
     for warning in program.warnings:
         if "Return value discarded" not in warning:
             shown = above.sub(lambda m: f"{name}:{int(m[1]) - 1}:", warning)
-            warnings.warn(shown, ScriptWarning, stacklevel=stacklevel)
+            warn(ScriptWarning(shown), on_warning, stacklevel + 1)
     return program

@@ -1,13 +1,13 @@
-"""The thread that a session lives in. Everything that touches the kernel is done there, one thing after the other; all
-other threads send it commands and wait."""
+"""The thread that a session lives in: one of its own, or that of whoever follows it. Everything that touches the kernel
+is done there, one thing after the other; all other threads send it commands and wait."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pytrace.kernel import KernelError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _LONG = 3600.0
+_SHORT = 0.1
 
 
 class SessionOver(KernelError):
@@ -64,7 +65,8 @@ class Timer:
 
 
 class Engine:
-    """Runs a session in a thread of its own from `start` to `shutdown`, `exit()` or the end of what it watches.
+    """Runs a session, from `start` in a thread of its own or with `here` in the caller's, until `shutdown`, `exit()` or
+    the end of what it watches.
 
     `make` makes the session, in that thread. `at_end` is called there when it has ended but can still be read, and
     the functions in `afterwards` when all is over. An exception in a callback ends the session; `error` keeps it.
@@ -79,13 +81,16 @@ class Engine:
         """Asked, in the thread, when `exit()` or the end of what it watches is to end the session: whether it goes
         on."""
         self.timers: list[Timer] = []
-        self._commands: SimpleQueue[_Answer[Any] | None] = SimpleQueue()
+        # A deque, because signal handlers add to it: nothing that has a lock would do.
+        self._commands: deque[_Answer[Any]] = deque()
+        self._news: threading.Event | None = None  # what a callback that pauses sleeps on
         self._postponed: list[_Answer[Any]] = []
         self._stopping = False
         self._delivering = 0
         self._session: Session | None = None
         self._opening: Session | None = None
         self._thread: threading.Thread | None = None
+        self._borrowed = False  # the thread is not ours
         self._process = os.getpid()
         self._gate = threading.Lock()
         self._closed = False  # nobody may send commands any more; changes under the gate only
@@ -94,8 +99,7 @@ class Engine:
 
     def start(self) -> None:
         """Loads and attaches. Raises what the session raises."""
-        if self._stopping:
-            raise SessionOver("the session was stopped before it had begun")
+        self._fresh()
         began = threading.Event()
         self._thread = threading.Thread(target=self._work, args=(began,), name="pytrace", daemon=True)
         self._thread.start()
@@ -110,6 +114,42 @@ class Engine:
             assert error is not None
             raise error
 
+    def _fresh(self) -> None:
+        if self._stopping:
+            raise SessionOver("the session was stopped before it had begun")
+
+    def here(self, begun: Callable[[Session], bool]) -> None:
+        """Everything in this thread, from the beginning to the end, which also comes when nothing can happen any more.
+        `begun` is called when all is attached; if it gives False, that was all: no `end` probes, no maps.
+
+        Raises what the session or a callback raises; after a second Ctrl-C `KeyboardInterrupt`, at once.
+        """
+        self._fresh()
+        self._thread, self._borrowed = threading.current_thread(), True
+        session = self._opening = None
+        try:
+            session = self._opening = self._make()
+            session.__enter__()
+            self._session = session
+            if not begun(session):
+                return
+            try:
+                if session.waits:
+                    self._serve(session)
+            except Exception:
+                if self.error is None:  # not a callback's
+                    raise
+            session.finish()
+            self._at_end(session)
+            if self.error is not None:
+                raise self.error
+        finally:
+            with self._gate:
+                self._closed = True
+            if session is not None:
+                session.close()
+            self._ended()
+
     @property
     def running(self) -> bool:
         return self._session is not None and not self.over.is_set()
@@ -117,7 +157,7 @@ class Engine:
     @property
     def inside(self) -> bool:
         """Whether the caller is a callback, in the session's own thread."""
-        return threading.current_thread() is self._thread
+        return threading.current_thread() is self._thread and not (self._borrowed and self.over.is_set())
 
     def call(self, command: Callable[[Session], T], *, disruptive: bool = False) -> T:
         """What a command gives. One that is `disruptive` (it takes something away that may be in use) waits until no
@@ -135,21 +175,32 @@ class Engine:
             if self._session is None or self._closed or os.getpid() != self._process:
                 begun = self._session is not None or self._closed
                 raise SessionOver("the session is over" if begun else "the session has not begun")
-            self._commands.put(answer)
+            self._commands.append(answer)
             self._session.wake()
+        self.nudge()
         return answer.wait()
 
     def wait_over(self) -> None:
-        """Waits for the end of a session that takes no commands any more. Raises `SessionOver` in a session that has
-        not begun."""
-        if self._thread is None:
-            raise SessionOver("the session has not begun")
-        if not self.inside:
+        """Waits for the end of a session that takes no commands any more; does not if it has not begun."""
+        if (self._session is not None or self._closed) and not self.inside:
             self.over.wait()
 
+    def post(self, command: Callable[[Session], object]) -> None:
+        """Has it done soon and does not wait, nor for any lock: for signal handlers."""
+        self._commands.append(_Answer(command, False))
+        # The gate keeps what `wake` writes to from being something else. Without it the session looks soon, too.
+        if self._gate.acquire(blocking=False):
+            try:
+                if self._session is not None and not self._closed:
+                    self._session.wake()
+            finally:
+                self._gate.release()
+
     def nudge(self) -> None:
-        """There is room again for what `pause` waits for."""
-        self._commands.put(None)
+        """There is something for `pause` to look at: a command, or room again for what it waits for."""
+        news = self._news
+        if news is not None:
+            news.set()
 
     def shutdown(self) -> None:
         """Ends the session politely and waits until it is over. Does nothing in a child process made by fork."""
@@ -162,9 +213,12 @@ class Engine:
             return
         with self._gate:
             if self._session is not None and not self._closed:
-                self._commands.put(None)
                 self._session.wake()
-        self._thread.join()
+        self.nudge()
+        if self._borrowed:
+            self.over.wait()
+        else:
+            self._thread.join()
 
     # --- in the thread -------------------------------------------------------------------------------
 
@@ -201,13 +255,8 @@ class Engine:
         with self._gate:
             self._closed = True
         self.over.set()
-        while True:
-            try:
-                answer = self._commands.get_nowait()
-            except Empty:
-                break
-            if answer is not None:
-                answer.refuse()
+        while self._commands:
+            self._commands.popleft().refuse()
         for waiting in self._postponed:
             waiting.refuse()
         for action in self.afterwards:
@@ -216,10 +265,9 @@ class Engine:
     def _serve(self, session: Session) -> None:
         while not self._stopping:
             self._obey(session)
-            if self._stopping:
+            if self._stopping or (session.over and not (self.survives and self.survives(session))):
                 return
-            if not session.poll(self._patience()) and not (self.survives and self.survives(session)):
-                return
+            session.poll(self._patience())
             now = time.monotonic()
             for timer in list(self.timers):
                 if timer.cancelled:
@@ -237,13 +285,8 @@ class Engine:
         postponed, self._postponed = self._postponed, []
         for waiting in postponed:
             waiting.work(session)
-        while True:
-            try:
-                answer = self._commands.get_nowait()
-            except Empty:
-                return
-            if answer is not None:
-                answer.work(session)
+        while self._commands:
+            self._commands.popleft().work(session)
 
     def deliver(self, action: Callable[[], T]) -> T | None:
         """Calls back, unless the session is in trouble already."""
@@ -263,13 +306,13 @@ class Engine:
         obeyed now, and the end of the session, end the wait."""
         session = self._session or self._opening
         assert session is not None
+        news = self._news = threading.Event()
         while not (until() or self._stopping or self._postponed):
-            try:
-                answer = self._commands.get(timeout=1.0)
-            except Empty:
+            if not self._commands:
+                news.wait(_SHORT)  # a signal handler does not nudge
+                news.clear()
                 continue
-            if answer is None:
-                continue
+            answer = self._commands.popleft()
             if answer.disruptive:
                 self._postponed.append(answer)
             else:

@@ -49,43 +49,38 @@ class Kept:
     """The maps of a session that may be over: what is asked of the kernel while it can be asked, and what was kept
     then."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self.at_end: dict[str, Snapshot] = {}
-        self.engine: Engine | None = None
 
     def keep(self, session: Session) -> None:
         self.at_end = {name: snapshot(session, name) for name in session.maps}
 
     def names(self) -> list[str]:
-        if self.engine is not None:
-            try:
-                return self.engine.call(lambda session: sorted(session.maps))
-            except SessionOver:
-                self.engine.wait_over()
+        try:
+            return self._engine.call(lambda session: sorted(session.maps))
+        except SessionOver:
+            self._engine.wait_over()
         return sorted(self.at_end)
 
     def snapshot(self, name: str) -> Snapshot:
-        if self.engine is not None:
-            try:
-                return self.engine.call(lambda session: snapshot(session, name))
-            except SessionOver:
-                self.engine.wait_over()
+        try:
+            return self._engine.call(lambda session: snapshot(session, name))
+        except SessionOver:
+            self._engine.wait_over()
         return self.at_end[name]
 
     def lookup(self, name: str, key: Any) -> Any:
         """The value of one key, read alone where the key can be looked up."""
-        if self.engine is not None:
-            try:
-                return self.engine.call(lambda session: _lookup(session, name, key))
-            except SessionOver:
-                self.engine.wait_over()
+        try:
+            return self._engine.call(lambda session: _lookup(session, name, key))
+        except SessionOver:
+            self._engine.wait_over()
         return self.at_end[name].values[key]
 
     def act(self, name: str, action: str) -> None:
         """Clears or zeroes a map of a running session."""
-        if self.engine is None:
-            raise SessionOver("the session has not begun")
-        self.engine.call(lambda session: getattr(session.maps[name], action)())
+        self._engine.call(lambda session: getattr(session.maps[name], action)())
 
 
 def _lookup(session: Session, name: str, key: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
-from pytrace.options import Options
+from pytrace.options import Mode
 
 
 class CompileOptions(TypedDict, total=False):
@@ -17,6 +17,7 @@ class CompileOptions(TypedDict, total=False):
 
     pid: int
     unsafe: bool
+    mode: Mode
     probe_filter: str
     helper_errors: bool
     timestamps: bool
@@ -24,19 +25,5 @@ class CompileOptions(TypedDict, total=False):
     include_dirs: Iterable[str]
     includes: Iterable[str]
     debug_dirs: Iterable[str]
+    no_features: Iterable[str]
     config: Mapping[str, str | int | bool]
-
-
-def options_of(given: CompileOptions | None, **more: int) -> Options:
-    """Raises `TypeError` for an option that there is not."""
-    values: dict[str, object] = {"timestamps": True, "live": True, **(given or {}), **more}
-    unknown = values.keys() - CompileOptions.__annotations__.keys() - {"cpid"}
-    if unknown:
-        known = ", ".join(sorted(CompileOptions.__annotations__))
-        raise TypeError(f"there is no option {', '.join(sorted(unknown))}; there are {known}")
-    for name in ("include_dirs", "includes", "debug_dirs"):
-        if name in values:
-            values[name] = tuple(values[name])  # type: ignore[arg-type]  # a list of strings, as declared above
-    if "config" in values:
-        values["config"] = tuple(dict(values["config"]).items())  # type: ignore[call-overload]  # likewise
-    return Options(**values)  # type: ignore[arg-type]  # likewise

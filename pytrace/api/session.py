@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-import warnings
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pytrace.api import notebook
 from pytrace.api.compiling import compile_for, compile_statements
 from pytrace.api.engine import Engine, SessionOver, Timer
-from pytrace.api.event import Event, EventReader
-from pytrace.api.maps import Kept, Map, Maps
-from pytrace.api.options import CompileOptions
-from pytrace.api.show import STDOUT, Quiet, TextStream
+from pytrace.api.inside import Inside, OnEvent
+from pytrace.api.streams import STDOUT
+from pytrace.api.warn import OnWarning, TraceWarning, warn
 from pytrace.kernel.privileges import require
-from pytrace.program import MapSpec, Program, UserMap
+from pytrace.program import MapSpec, Program, Signal, UserMap
 
 if TYPE_CHECKING:
-    from pytrace.output import Record, Renderer, Resolver
+    from pytrace.api.event import Event
+    from pytrace.api.foreground import Buffering
+    from pytrace.api.maps import Map
+    from pytrace.api.options import CompileOptions
+    from pytrace.api.streams import Format, TextStream
+    from pytrace.output import Renderer, Resolver
     from pytrace.runtime import Child, Loaded
-    from pytrace.runtime import Session as Inner
-
-OnEvent = Callable[[Event], object]
-DEFAULT: Any = STDOUT
 
 
 class Attachment:
@@ -68,20 +66,28 @@ class Session:
     A context manager: entering (or `start()`) loads and attaches, leaving (or `stop()`) detaches, runs the `end` probes
     and keeps what is in the maps. In between a thread of its own takes what the programs send, so events are delivered,
     and all methods can be called from any thread. A session that nobody refers to any more, or that is left when Python
-    ends, is stopped. No signal handlers are installed.
+    ends, is stopped.
+
+    `follow()` instead does all of that in the calling thread, until something ends it, and shows what the command line
+    shows.
 
     program     the first program, if any; more come with `attach`
     pid         user-space probes are limited to this process, and the session ends with it
     on_event    called with each `Event`, in the session's thread, instead of showing it. An exception in it ends the
                 session and is raised by `stop()` or the end of the `with` block
-    output      where the text of `printf()` and `print()` goes: anything with `write(str)`, None for nowhere; by
-                default `sys.stdout`
+    output      where the text of `printf()` and `print()` goes: anything with `write(str)`, a file descriptor, None for
+                nowhere; by default `sys.stdout`
+    format      "json" for one object a line instead of text
     renderer    shows everything instead: text, warnings and losses (see `pytrace.output.Renderer`); or a function that
                 makes one, given the session's `Resolver`, which knows its stacks
+    on_warning  called with each `TraceWarning`, instead of Python's `warnings.warn`
 
     Starting raises `PrivilegeError` where this process may not trace, and `KernelError` for everything that the kernel
     refuses. Lost events are counted in `lost`, and there is a `LostEventsWarning` in the thread that calls the next
     method, at the latest the end of the session. A session cannot be started twice.
+
+    Signal handlers are installed only for `self:signal:` probes, and only in the main thread (see `signal`), and by
+    `follow`, which gives them back.
     """
 
     def __init__(
@@ -90,44 +96,121 @@ class Session:
         *,
         pid: int = 0,
         on_event: OnEvent | None = None,
-        output: TextStream | None = DEFAULT,
+        output: TextStream | int | None = STDOUT,
+        format: Format = "text",
         renderer: Renderer | Callable[[Resolver], Renderer] | None = None,
         options: CompileOptions | None = None,
+        on_warning: OnWarning | None = None,
         child: Child | None = None,
     ) -> None:
-        kept = Kept()
-        inside = _Inside(program, pid, child, on_event, output, renderer)
-        engine = inside.engine = Engine(inside.make, lambda session: inside.at_end(session, kept))
-        self._kept, self._inside, self._engine = kept, inside, engine
+        self._inside = Inside(program, pid, child, on_event, output, format, renderer)
+        self._engine, self._on_warning = self._inside.engine, on_warning
         self._options: CompileOptions = {"timestamps": on_event is not None, **(options or {})}
         self._attachments: list[Attachment] = []
         self._list = threading.Lock()
         self._started = False
         self._raised = False
-        self._close = weakref.finalize(self, _abandon, engine, child)
+        self._allowed = False  # whoever made it has asked for the privileges already
+        self._finalizer: Callable[[], object] | None = None
+        if child is not None:
+            self._end_with_me()
 
     # --- its life -----------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Loads and attaches the program. See the class for what it raises."""
-        if self._started:
-            raise RuntimeError("a session cannot be started twice; make a new one")
-        self._started = True
-        self._kept.engine = self._engine
-        notebook.started(self)
+        self._once()
+        self._end_with_me()
+        if "IPython" in sys.modules:
+            from pytrace.api import notebook
+
+            notebook.started(self)
+        first = self._inside.program
         try:
-            require()
+            self._may()
+            if first is not None:
+                self._listen(first)
             self._engine.start()
         except BaseException:
             self._close()
             raise
-        first = self._inside.program
         if first is not None:
             loaded = None
             with suppress(SessionOver):  # `begin` may have ended it
                 loaded = self._engine.call(lambda session: session.loaded[0])
             self._noted(Attachment(self._engine, first, loaded))
         return self
+
+    def _once(self) -> None:
+        if self._started:
+            raise RuntimeError("a session cannot be started twice; make a new one")
+        self._started = True
+
+    def _may(self) -> None:
+        if not self._allowed:
+            require()
+
+    def _end_with_me(self) -> None:
+        """When nobody refers to this object any more, or Python ends, the session does."""
+        if self._finalizer is None:
+            import weakref
+
+            self._finalizer = weakref.finalize(self, _abandon, self._inside)
+
+    def _close(self) -> None:
+        if self._finalizer is not None:
+            self._finalizer()
+        else:
+            _abandon(self._inside)
+
+    def follow(
+        self,
+        *,
+        buffering: Buffering = "line",
+        quiet: bool = False,
+        warnings: bool = True,
+        verbose: bool = False,
+        dry_run: bool = False,
+        keep: bool = True,
+    ) -> int:
+        """Traces in this thread and shows what the command line shows, until `exit()`, Ctrl-C (or SIGTERM, SIGHUP), the
+        end of the command, of the process, or of whoever reads the output; or until nothing is left that could happen.
+        Then everything is detached, the `end` probes run, and the maps are shown. Gives the code of `exit()`, else 0.
+
+        The script's text goes to `output`, what there is to say besides to `sys.stderr`. In the main thread Ctrl-C is
+        handled: the first ends the session in good order, a second one at once, with `KeyboardInterrupt`; and signals
+        that `self:signal:` probes wait for reach them. Other threads, and `on_event`, may use the session meanwhile.
+        A program that was compiled with the option `mode` "test" or "bench" has its tests or benchmarks run; then 1
+        says that a test failed.
+
+        buffering   when the output is flushed: "line" whenever there is nothing to do, "full" 64 KiB at a time, "none"
+                    after each event. Text streams without a file behind them are written to at once
+        quiet       `Attached N probes` is not said
+        warnings    whether what `warnf()` says is shown
+        verbose     the names of the probes are shown
+        dry_run     everything is loaded, attached and detached; nothing is run
+        keep        whether the maps can be looked at afterwards
+
+        Raises what `start` raises, what `on_event` raised, and `BrokenPipeError` if nobody reads the output any more.
+        """
+        from pytrace.api.foreground import Manner
+
+        self._once()
+        manner = Manner(buffering, quiet, warnings, verbose, dry_run)
+        mode = self._options.get("mode", "trace")
+        self._inside.keeping = keep
+        try:
+            self._may()
+            if mode != "trace" and not dry_run:
+                return self._inside.examine(manner, mode)
+            return self._inside.follow(manner, self._begun)
+        finally:
+            self._raised = True
+            self._close()
+
+    def _begun(self, loaded: Sequence[Loaded]) -> None:
+        for one in loaded:
+            self._noted(Attachment(self._engine, one.program, one))
 
     def _noted(self, attachment: Attachment) -> Attachment:
         with self._list:
@@ -185,7 +268,7 @@ class Session:
         """Warns of what has been lost since the last time."""
         pending = self._inside.warnings
         while pending:
-            warnings.warn(pending.popleft(), stacklevel=stacklevel)
+            warn(pending.popleft(), self._on_warning, stacklevel + 1)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -202,8 +285,10 @@ class Session:
     def maps(self) -> Mapping[str, Map]:
         """The maps by name (`t.maps["@"]`): see `Map`. They answer after the session, too, with what was in them at its
         end."""
+        from pytrace.api.maps import Maps
+
         self._speak(3)
-        return Maps(self._kept)
+        return Maps(self._inside.kept)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -254,7 +339,14 @@ class Session:
             while True:
                 maps = self._known_maps()
                 program = compile_for(
-                    script, name=name, params=params, named=named, options=chosen, maps=maps, stacklevel=3
+                    script,
+                    name=name,
+                    params=params,
+                    named=named,
+                    options=chosen,
+                    maps=maps,
+                    on_warning=self._on_warning,
+                    stacklevel=3,
                 )
                 try:
                     loaded = self._add(program)
@@ -267,6 +359,7 @@ class Session:
         return self._noted(Attachment(self._engine, program, loaded))
 
     def _add(self, program: Program) -> Loaded:
+        self._listen(program)
         return self._engine.call(lambda session: self._inside.add(session, program))
 
     def detach(self, attachment: Attachment | None = None) -> None:
@@ -282,7 +375,9 @@ class Session:
         Raises `ScriptError`, whose diagnostics point into `statements`, `KernelError` and `SessionOver`.
         """
         chosen: CompileOptions = {**self._options, "timestamps": True, **(options or {})}
-        program = compile_statements(statements, name=name, options=chosen, maps=self._known_maps())
+        program = compile_statements(
+            statements, name=name, options=chosen, maps=self._known_maps(), on_warning=self._on_warning
+        )
         events = self._engine.call(lambda session: self._inside.run(session, program))
         self._speak(3)
         return events
@@ -290,7 +385,14 @@ class Session:
     def evaluate(self, expression: str) -> Any:
         """The value of an expression, now: `t.evaluate("@[1] + 1")`. Nothing is shown. Raises like `run`."""
         maps = self._known_maps()
-        program = compile_statements(expression, name="<expression>", options=self._options, maps=maps, expression=True)
+        program = compile_statements(
+            expression,
+            name="<expression>",
+            options=self._options,
+            maps=maps,
+            expression=True,
+            on_warning=self._on_warning,
+        )
         events = self._engine.call(lambda session: self._inside.run(session, program, show=False))
         self._speak(3)
         return events[0].value if events else None
@@ -322,6 +424,31 @@ class Session:
         engine.call(lambda session: engine.timers.append(timer))
         return timer
 
+    # --- signals ------------------------------------------------------------------------------------
+
+    def signal(self, which: str | int) -> None:
+        """Runs the `self:signal:` probes of a signal, as if this process had got it: "SIGUSR1", "USR1" or its number.
+
+        What this process really gets reaches them by itself if the session was started, or they were attached, in the
+        main thread; the signal's handler is given back when the session is over. Attached in another thread they only
+        run by this method, which a `TraceWarning` says.
+
+        Raises `ValueError` for what is no signal, and `SessionOver`.
+        """
+        from pytrace.api.signals import number_of
+
+        number = number_of(which)
+        self._engine.call(lambda session: session.signal(number))
+
+    def _listen(self, program: Program) -> None:
+        if not any(isinstance(a, Signal) for p in program.progs for a in p.attach):
+            return
+        from pytrace.api.signals import awaited, listen
+
+        if not self._inside.manner and not listen(self._engine, awaited(program)):
+            text = "signals reach self:signal probes only if they are attached in the main thread; signal() runs them"
+            warn(TraceWarning(text), self._on_warning, 4)
+
     # --- how it looks -------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
@@ -331,92 +458,17 @@ class Session:
     def _repr_html_(self) -> str:
         from html import escape
 
-        return f"<p>{escape(repr(self))}</p>" + Maps(self._kept)._repr_html_()
+        from pytrace.api.maps import Maps
+
+        return f"<p>{escape(repr(self))}</p>" + Maps(self._inside.kept)._repr_html_()
 
 
-class _Inside:
-    """The parts of a session that its thread needs. It does not refer to the `Session`, so that one that nobody holds
-    any more can go."""
-
-    def __init__(
-        self,
-        program: Program | None,
-        pid: int,
-        child: Child | None,
-        on_event: OnEvent | None,
-        output: TextStream | None,
-        renderer: Renderer | Callable[[Resolver], Renderer] | None,
-    ) -> None:
-        self.program, self._pid, self._child, self._on_event = program, pid, child, on_event
-        self._output, self._renderer = output, renderer
-        self.warnings: Any = ()
-        self.exit_code: int | None = None
-        self.lost = 0
-        self._session: Inner | None = None
-        self._trailer = str(dict(program.config).get("str_trunc_trailer", "..")) if program else ".."
-
-    def make(self) -> Inner:
-        from pytrace.kernel import Kernel
-        from pytrace.runtime import Session, Symbols
-
-        symbols = Symbols(Kernel.running())
-        renderer = self._renderer
-        if renderer is None:
-            renderer = quiet = Quiet(self._output, symbols, self._trailer)
-            self.warnings = quiet.warnings
-        elif callable(renderer):
-            renderer = renderer(symbols)
-        self._session = Session(
-            self.program,
-            pid=self._pid,
-            child=self._child,
-            output=renderer,
-            symbols=symbols,
-            announce=False,
-            show_maps=False,
-            on_event=self._seeing(self.program, symbols) if self.program else None,
-        )
-        return self._session
-
-    def _seeing(self, program: Program, symbols: Any) -> Callable[[Record], bool] | None:
-        if self._on_event is None:
-            return None
-        on_event, engine = self._on_event, self.engine
-        read = EventReader(program, self._maps, symbols, self._trailer)
-
-        def see(record: Record) -> bool:
-            engine.deliver(lambda: on_event(read(record)))
-            return True
-
-        return see
-
-    engine: Engine
-
-    def _maps(self) -> Any:
-        assert self._session is not None
-        return self._session.maps
-
-    def add(self, session: Inner, program: Program) -> Loaded:
-        return session.add(program, self._seeing(program, session.symbols))
-
-    def run(self, session: Inner, program: Program, show: bool = True) -> list[Event]:
-        read = EventReader(program, self._maps, session.symbols, self._trailer)
-        events: list[Event] = []
-
-        def see(record: Record) -> bool:
-            events.append(read(record))
-            return not show
-
-        session.remove(session.add(program, see))
-        return events
-
-    def at_end(self, session: Inner, kept: Kept) -> None:
-        kept.keep(session)
-        self.exit_code, self.lost = session.exit_code, session.lost
-
-
-def _abandon(engine: Engine, child: Child | None) -> None:
+def _abandon(inside: Inside) -> None:
     """Ends a session that was stopped, or that nobody holds any more."""
-    engine.shutdown()
-    if child is not None:
-        child.close()
+    inside.engine.shutdown()
+    if "pytrace.api.signals" in sys.modules:
+        from pytrace.api.signals import forget
+
+        forget(inside.engine)
+    if inside.child is not None:
+        inside.child.close()

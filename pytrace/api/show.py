@@ -1,48 +1,20 @@
-"""Where a session's text goes by default: the script's to `sys.stdout`, what the tool has to say to whoever asks."""
+"""What a session in the background shows: what the script says. What the tool has to say becomes warnings."""
 
 from __future__ import annotations
 
-import sys
 from collections import deque
-from typing import Protocol
+from typing import Any
 
+from pytrace.api.streams import STDERR, Format
 from pytrace.api.warn import LostEventsWarning, TraceWarning
-from pytrace.output import Resolver, Text
+from pytrace.output import Json, Resolver, Sink, Text
 
 
-class TextStream(Protocol):
-    """Anything that text can be written to."""
+class _Quiet:
+    """The part of a renderer that the tool speaks by."""
 
-    def write(self, text: str, /) -> object: ...
-
-
-class _Stream:
-    """Bytes as text to a stream; `name` is that of the attribute of `sys` that is taken anew for each piece, so that
-    redirections work."""
-
-    def __init__(self, stream: TextStream | None, name: str = "") -> None:
-        self._stream, self._name = stream, name
-
-    def write(self, data: bytes) -> None:
-        stream = getattr(sys, self._name) if self._name else self._stream
-        if stream is not None:
-            stream.write(data.decode("utf-8", "replace"))
-
-    def isatty(self) -> bool:
-        stream = getattr(sys, self._name) if self._name else self._stream
-        return bool(getattr(stream, "isatty", bool)())
-
-
-STDOUT = _Stream(None, "stdout")
-STDERR = _Stream(None, "stderr")
-
-
-class Quiet(Text):
-    """Shows what the script says, and keeps what the tool says as warnings."""
-
-    def __init__(self, output: TextStream | _Stream | None, resolver: Resolver, trailer: str) -> None:
-        out = output if isinstance(output, _Stream) else _Stream(output)
-        super().__init__(out, STDERR, resolver, trailer=trailer)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.warnings: deque[TraceWarning] = deque()
 
     def attached(self, count: int) -> None:
@@ -60,3 +32,17 @@ class Quiet(Text):
     def helper_error(self, helper: str, code: int, message: str, location: tuple[str, int, int]) -> None:
         file, line, column = location
         self.warnings.append(TraceWarning(f"{file}:{line}:{column}: {helper} gave {code}: {message}"))
+
+
+class QuietText(_Quiet, Text):
+    pass
+
+
+class QuietJson(_Quiet, Json):
+    pass
+
+
+def quiet(format: Format, sink: Sink, resolver: Resolver, trailer: str) -> QuietText | QuietJson:
+    """A renderer with `warnings` to be raised when there is an occasion."""
+    kind: type[QuietText | QuietJson] = QuietJson if format == "json" else QuietText
+    return kind(sink, STDERR, resolver, trailer=trailer)

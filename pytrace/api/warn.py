@@ -1,6 +1,8 @@
-"""What a session has to say that is no error: Python warnings."""
+"""What a session has to say that is no error: Python warnings, unless somebody else wants to have them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class TraceWarning(UserWarning):
@@ -21,3 +23,16 @@ class LostEventsWarning(TraceWarning):
 
     def __reduce__(self) -> tuple[type[LostEventsWarning], tuple[int]]:
         return LostEventsWarning, (self.count,)
+
+
+OnWarning = Callable[[TraceWarning], object]
+
+
+def warn(warning: TraceWarning, on_warning: OnWarning | None, stacklevel: int) -> None:
+    """Gives it to `on_warning`; without one it is raised as Python's, `stacklevel` calls above this one."""
+    if on_warning is not None:
+        on_warning(warning)
+        return
+    import warnings
+
+    warnings.warn(warning, stacklevel=stacklevel)

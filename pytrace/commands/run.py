@@ -1,50 +1,79 @@
-"""Compiles a script and traces until something ends it: what pytrace does when nothing else is asked for."""
+"""Traces a script until something ends it: what pytrace does when nothing else is asked for. All of it is the Python
+API's work."""
 
 from __future__ import annotations
 
-import select
 import sys
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from pytrace.api.compiling import options_of
+from pytrace.api.tracing import trace
 from pytrace.arguments import UsageError
+from pytrace.colour import told
 from pytrace.commands import script
-from pytrace.commands.sink import BufferedSink, open_output
-from pytrace.kernel.privileges import require
-from pytrace.options import Options
-from pytrace.program import Attach, Program, TestRun
-from pytrace.record import replace
+from pytrace.commands.sink import open_output
 
 if TYPE_CHECKING:
+    from pytrace.api.foreground import Buffering
+    from pytrace.api.options import CompileOptions
+    from pytrace.api.streams import Format
+    from pytrace.api.warn import TraceWarning
     from pytrace.arguments import Arguments
-    from pytrace.runtime import Child, Session
 
 
 def run_command(arguments: Arguments) -> int:
-    """The exit status. Raises `ScriptError`, `PrivilegeError`, `UsageError`, and what a `Session` raises."""
+    """The exit status. Raises `UsageError`, and what `pytrace.trace` and `Session.follow` raise."""
     name, text = script.read(arguments)
     if arguments.no_features:
         _do_without(arguments.no_features)
+    chosen = options(arguments)
     if "help" in arguments.named:
         from pytrace.commands.parameters import show_parameters
 
-        if show_parameters(name, text, arguments.positional, options(arguments, 0)):
+        if show_parameters(name, text, arguments.positional, options_of(chosen)):
             return 0
     if arguments.debug:
         from pytrace.commands.stages import show_stages
 
-        show_stages(arguments.debug, name, text, arguments.positional, arguments.named, options(arguments, 0))
-    require()
-    with ExitStack() as stack:
-        child = None
-        if arguments.command is not None:
-            from pytrace.runtime import Child
+        show_stages(arguments.debug, name, text, arguments.positional, arguments.named, options_of(chosen))
+    session = trace(
+        text,
+        name=name,
+        params=arguments.positional,
+        named=arguments.named,
+        options=chosen,
+        pid=arguments.pid or 0,
+        command=arguments.command,
+        output=open_output(arguments.output),
+        format=cast("Format", arguments.format),
+        on_warning=_silence if arguments.no_warnings else _warn,
+    )
+    # Only exit() gives a status; how the command of -c ended is its own affair, as in bpftrace.
+    return session.follow(
+        buffering=cast("Buffering", arguments.buffering),
+        quiet=arguments.quiet,
+        warnings=not arguments.no_warnings,
+        verbose=arguments.verbose,
+        dry_run=arguments.dry_run,
+        keep=False,
+    )
 
-            child = stack.enter_context(Child(arguments.command))
-        program = _compiled(arguments, name, text, child.pid if child else 0)
-        if not arguments.no_warnings:
-            sys.stderr.writelines(f"{warning}\n" for warning in program.warnings)
-        return _trace(arguments, program, child)
+
+def options(arguments: Arguments) -> CompileOptions:
+    """The compiler's options of a command line. A run takes no more programs, and nobody asks for its events' times."""
+    return {
+        "pid": arguments.pid or 0,
+        "unsafe": arguments.unsafe,
+        "mode": "test" if arguments.test else "bench" if arguments.bench else "trace",
+        "probe_filter": arguments.probe_filter,
+        "helper_errors": arguments.helper_errors,
+        "timestamps": False,
+        "live": False,
+        "include_dirs": arguments.include_dirs,
+        "includes": arguments.includes,
+        "debug_dirs": arguments.debug_dirs,
+        "no_features": arguments.no_features,
+    }
 
 
 def _do_without(names: list[str]) -> None:
@@ -57,104 +86,9 @@ def _do_without(names: list[str]) -> None:
     features.do_without(frozenset(names))
 
 
-def options(arguments: Arguments, cpid: int) -> Options:
-    """The compiler's options of a command line."""
-    return Options(
-        pid=arguments.pid or 0,
-        cpid=cpid,
-        unsafe=arguments.unsafe,
-        mode="test" if arguments.test else "bench" if arguments.bench else "trace",
-        probe_filter=arguments.probe_filter,
-        helper_errors=arguments.helper_errors,
-        include_dirs=tuple(arguments.include_dirs),
-        includes=tuple(arguments.includes),
-        debug_dirs=tuple(arguments.debug_dirs),
-        no_features=frozenset(arguments.no_features),
-    )
+def _warn(warning: TraceWarning) -> None:
+    sys.stderr.write(told(f"{warning}\n", sys.stderr.isatty()))
 
 
-def _compiled(arguments: Arguments, name: str, text: str, cpid: int) -> Program:
-    from pytrace.compilecache import compiled
-
-    chosen = options(arguments, cpid)
-    params, named = arguments.positional, arguments.named
-
-    def compile_it() -> Program:
-        from pytrace.compiler import compile_script
-
-        return compile_script(text, name=name, params=params, named=named, options=chosen)
-
-    return compiled(compile_it, text, name=name, params=params, named=named, options=chosen)
-
-
-def _trace(arguments: Arguments, program: Program, child: Child | None) -> int:
-    from pytrace.kernel import Kernel
-    from pytrace.output import Json, Text
-    from pytrace.runtime import Session, Symbols
-    from pytrace.runtime.sinks import FdSink
-
-    fd = open_output(arguments.output)
-    sink = FdSink(fd) if arguments.buffering == "none" else BufferedSink(fd)
-    symbols = Symbols(Kernel.running())
-    config = dict(program.config)
-    trailer, warnings = str(config.get("str_trunc_trailer", "..")), not arguments.no_warnings
-    renderer: Json | Text
-    if arguments.format == "json":
-        renderer = Json(sink, FdSink(2), symbols, trailer=trailer, warnings=warnings)
-    else:
-        percentiles = bool(config.get("percentiles"))
-        renderer = Text(sink, FdSink(2), symbols, trailer=trailer, warnings=warnings, percentiles=percentiles)
-    if arguments.test or arguments.bench:
-        from pytrace.runtime.selftest import run_benchmarks, run_tests
-
-        run = run_tests if arguments.test else run_benchmarks
-        status = run(program, renderer, symbols, pid=arguments.pid or 0, child=child)
-        if isinstance(sink, BufferedSink):
-            sink.flush()
-        return status
-    session = Session(
-        _never_run(program) if arguments.dry_run else program,
-        pid=arguments.pid or 0,
-        child=child,
-        output=renderer,
-        symbols=symbols,
-        announce=not (arguments.quiet or arguments.dry_run),
-        flush=sink.flush if isinstance(sink, BufferedSink) and arguments.buffering == "line" else None,
-        output_fd=fd,
-    )
-    with session:
-        if arguments.dry_run:
-            session.close()
-            return 0
-        if arguments.verbose:
-            _describe(session)
-        status = session.run()
-    if isinstance(sink, BufferedSink):
-        sink.flush()
-    if _reader_is_gone(fd):
-        raise BrokenPipeError
-    # Only exit() gives a status; how the command of -c ended is its own affair, as in bpftrace.
-    return status
-
-
-def _never_run(program: Program) -> Program:
-    """The same with `begin` and `end` loaded but not run, for --dry-run."""
-    return replace(program, progs=tuple(replace(p, attach=tuple(map(_idle, p.attach))) for p in program.progs))
-
-
-def _idle(attach: Attach) -> Attach:
-    return TestRun("test", attach.name) if isinstance(attach, TestRun) else attach
-
-
-def _describe(session: Session) -> None:
-    for loaded in session.loaded:
-        for probe in loaded.program.probes:
-            session.output.message(f"Attached: {probe}")
-    if any(loaded.program.native for loaded in session.loaded) and not session.native_in_use:
-        session.output.message("Events are formatted by Python: native code is not to be had here")
-
-
-def _reader_is_gone(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, 0)
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+def _silence(warning: TraceWarning) -> None:
+    pass

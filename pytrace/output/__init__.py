@@ -3,10 +3,11 @@
 Nothing here needs a kernel or a compiler.
 """
 
+from typing import TYPE_CHECKING
+
 from pytrace.output.decode import decode
 from pytrace.output.encode import encode
 from pytrace.output.histogram import Bucket, Histogram
-from pytrace.output.json import Json
 from pytrace.output.merge import combine, merge, zero
 from pytrace.output.order import Entry, ordered
 from pytrace.output.printf import format_text
@@ -35,6 +36,19 @@ from pytrace.output.values import (
     USymValue,
 )
 from pytrace.output.words import Words
+
+if TYPE_CHECKING:
+    from pytrace.output.json import Json as Json
+
+
+def __getattr__(name: str) -> object:
+    """What few need is imported when it is asked for."""
+    if name != "Json":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pytrace.output.json import Json
+
+    return Json
+
 
 __all__ = [
     "AvgValue",

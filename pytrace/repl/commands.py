@@ -229,7 +229,7 @@ def _edited(text: str) -> str:
 
 @command("[N]", "the LLVM IR of a script", "number")
 def _ir(workspace: Workspace, argument: str) -> str:
-    from pytrace.api.options import options_of
+    from pytrace.api.compiling import options_of
     from pytrace.codegen import bpf
     from pytrace.compiler import analyse
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytrace.output import Record, RecordReader, Renderer
 from pytrace.program import EventSpec, Program
 from pytrace.record import replace
-from pytrace.runtime.pcap import Captures
 from pytrace.runtime.usermaps import ScriptMap
 from pytrace.types import Stats
+
+if TYPE_CHECKING:
+    from pytrace.runtime.pcap import Captures
 
 OnEvent = Callable[[Record], bool | None]
 """Sees each event before it is shown; if it returns True, the event is not shown."""
@@ -34,7 +36,7 @@ class Dispatcher:
     ) -> None:
         self._maps, self._output, self._exit, self._on_event = maps, output, exit, on_event
         self._unwatch = unwatch
-        self._captures = Captures()
+        self._captures: Captures | None = None
         self._read = RecordReader(program)
         self._max_cat = int(dict(program.config).get("max_cat_bytes", 10240))
         self.errors = 0
@@ -91,6 +93,9 @@ class Dispatcher:
                 self._output.map(target.user_map, [entry])
 
     def _capture(self, path: str, boot_ns: int, size: int, data: bytes) -> None:
+        from pytrace.runtime.pcap import Captures
+
+        self._captures = self._captures or Captures()
         try:
             self._captures.write(path, boot_ns, size, data)
         except OSError as error:

@@ -15,7 +15,6 @@ from pytrace.kernel import KernelError
 from pytrace.output import Renderer, Text
 from pytrace.program import Counter, Program
 from pytrace.runtime.attach import AttachError, Place
-from pytrace.runtime.child import Child
 from pytrace.runtime.events import Dispatcher, OnEvent
 from pytrace.runtime.loaded import Loaded
 from pytrace.runtime.maps import KernelMap
@@ -26,6 +25,7 @@ from pytrace.runtime.waiting import Signals, Waiter
 
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
+    from pytrace.runtime.child import Child
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _IDLE = 0.05  # seconds between looks at a ring whose records wake nobody
@@ -279,6 +279,11 @@ class Session:
         return False
 
     @property
+    def over(self) -> bool:
+        """Whether it is to end: by `exit()`, a signal, or the end of what it watches."""
+        return self._over()
+
+    @property
     def waits(self) -> bool:
         """Whether anything may still happen by itself: something is attached, a command runs, a signal is awaited."""
         return self.child is not None or any(loaded.waits for loaded in self._loaded)
@@ -312,8 +317,7 @@ class Session:
                 self._flush()
         ready = self._waiter.wait(longest)
         for number in self._signals.drain():
-            for loaded in self._loaded:
-                loaded.signal(number)
+            self.signal(number)
         if "child" in ready or "process" in ready:
             if self.child is not None and "child" in ready:
                 self.child.reap()
@@ -326,6 +330,11 @@ class Session:
 
     _woken = False
     _pause = _IDLE
+
+    def signal(self, number: int) -> None:
+        """Runs the programs that wait for a signal of this process."""
+        for loaded in self._loaded:
+            loaded.signal(number)
 
     def drain(self) -> int:
         """Delivers what is in the rings now. Gives the bytes taken out."""

@@ -1,8 +1,10 @@
-"""Where text goes when nobody says otherwise."""
+"""Where text goes in the end: a file descriptor, straight or in larger pieces."""
 
 from __future__ import annotations
 
 import os
+
+_LIMIT = 1 << 16
 
 
 class FdSink:
@@ -18,3 +20,24 @@ class FdSink:
 
     def isatty(self) -> bool:
         return os.isatty(self.fd)
+
+
+class BufferedSink:
+    """Collects up to 64 KiB before it writes; `flush` writes what there is. Raises what write(2) raises."""
+
+    def __init__(self, fd: int) -> None:
+        self._sink = FdSink(fd)
+        self._pending = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._pending += data
+        if len(self._pending) >= _LIMIT:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what has been collected."""
+        pending, self._pending = self._pending, bytearray()
+        self._sink.write(bytes(pending))
+
+    def isatty(self) -> bool:
+        return self._sink.isatty()

@@ -57,6 +57,7 @@ def _serve() -> None:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     compile_script(_WARMING)
+    import pytrace.api.foreground
     import pytrace.commands.run
     import pytrace.output
     import pytrace.runtime

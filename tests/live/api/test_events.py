@@ -119,7 +119,7 @@ def test_async_cancelled() -> None:
 
 def test_a_slow_reader_loses_nothing_that_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is full again and again: taking is put off, and goes on; the session still answers."""
-    monkeypatch.setattr("pytrace.api.tracing._MOST", 16)
+    monkeypatch.setattr("pytrace.api.events._MOST", 16)
     with pytrace.events(on("getppid", "print(@n++); if (@n == 5000) { exit(); }")) as events:
         call(100)
         first = [next(events).value for _ in range(10)]

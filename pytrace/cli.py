@@ -19,6 +19,7 @@ def main(words: Sequence[str] | None = None) -> int:
     verbose = False
     try:
         arguments = parse(sys.argv[1:] if words is None else words)
+        _check_colour()
         verbose = arguments.verbose or "verifier" in arguments.debug
         status = _dispatch(arguments)
         sys.stdout.flush()
@@ -71,8 +72,22 @@ def _dispatch(arguments: Arguments) -> int:
     return run_command(arguments)
 
 
+def _check_colour() -> None:
+    if "PYTRACE_COLOR" in os.environ or "BPFTRACE_COLOR" in os.environ:
+        from pytrace.colour import complaint
+
+        if wrong := complaint():
+            sys.stderr.write(f"{wrong}\n")
+
+
 def _fail(message: str, hint: str | None = None) -> int:
-    sys.stderr.write(f"ERROR: {message}\n" + (f"HINT: {hint}\n" if hint else ""))
+    return _say(f"ERROR: {message}\n" + (f"HINT: {hint}\n" if hint else ""))
+
+
+def _say(text: str) -> int:
+    from pytrace.colour import told
+
+    sys.stderr.write(told(text, sys.stderr.isatty()))
     return 1
 
 
@@ -81,8 +96,7 @@ def _explain(error: Exception, verbose: bool) -> int:
     from pytrace.diagnostics import ScriptError
 
     if isinstance(error, ScriptError):
-        sys.stderr.write(f"{error}\n")
-        return 1
+        return _say(f"{error}\n")
     from pytrace.kernel import KernelError
 
     match error:

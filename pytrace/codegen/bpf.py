@@ -144,6 +144,10 @@ def build(script: typed.Script, source: Source, kernel: Kernel, options: Options
     """Emits every program's IR into a new unit, which then has everything but machine code."""
     unit = Unit(source, kernel, options, config)
     unit.plans = plan(script)
+    if len(unit.plans) > config.max_bpf_progs:
+        text = f"this makes {len(unit.plans)} BPF programs; the limit is {config.max_bpf_progs}"
+        hint = "raise it: config = { max_bpf_progs = N }"
+        raise ScriptError([Diagnostic(unit.plans[config.max_bpf_progs].bodies[0].probe.span, text, hint)])
     unit.exits = any(
         isinstance(node, typed.Call) and node.name in _EXITS
         for p in unit.plans

@@ -19,7 +19,8 @@ class Symbol:
     """What is known of one code address. `name` is empty where no symbol covers it.
 
     `offset` counts bytes from the start of the symbol; `module` is the kernel module or the mapped file; `source` is
-    `file:line` where debug information has it; an `inlined` symbol shares its address with the one that follows it.
+    `file:line` where debug information has it; an `inlined` function has no symbol of its own: its address is in that
+    which follows it.
     """
 
     address: int

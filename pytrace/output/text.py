@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytrace import types as t
+from pytrace.colour import told
 from pytrace.output.decode import decode
 from pytrace.output.histogram import Histogram
 from pytrace.output.order import Entry, ordered
@@ -168,7 +169,7 @@ class Text:
         self._out.write(to_bytes(text))
 
     def _tell(self, text: str) -> None:
-        self._err.write(to_bytes(text))
+        self._err.write(to_bytes(told(text, self._err.isatty())))
 
 
 def to_bytes(text: str) -> bytes:

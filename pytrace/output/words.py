@@ -184,11 +184,15 @@ def _hex(address: int) -> str:
 def _bpftrace_frame(symbol: Symbol) -> str:
     name = f"{symbol.name}+{symbol.offset}" if symbol.name else _hex(symbol.address)
     source = f"@{symbol.source}" if symbol.source else ""
-    return f"        {name}{' (inlined)' if symbol.inlined else ''}{source}"
+    if symbol.inlined:
+        name = f"[inlined] {symbol.name}"
+    return f"        {name}{source}"
 
 
 def _perf_frame(symbol: Symbol) -> str:
     name = f"{symbol.name}+{symbol.offset}" if symbol.name else _hex(symbol.address)
+    if symbol.inlined:
+        return f"\t{symbol.address:x} {symbol.name} (inlined)"
     if not symbol.module and not symbol.name:
         return f"\t{symbol.address:x} {name} ([unknown])"
     return f"\t{symbol.address:x} {name}{f' ({symbol.module})' if symbol.module else ''}"

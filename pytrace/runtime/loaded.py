@@ -72,11 +72,12 @@ class Loaded:
         btf = load_btf(program.btf) if program.btf else 0
         if btf:
             undo.callback(os.close, btf)
-        license = str(dict(program.config).get("license", "GPL"))
+        config = dict(program.config)
+        license, log_size = str(config.get("license", "GPL")), int(config.get("log_size", 1_000_000))
         loaded: list[LoadedProgram] = []
         try:
             for spec in program.progs:
-                loaded.append(load(spec, self.maps, btf, program.btf, self.place.kernel, license))
+                loaded.append(load(spec, self.maps, btf, program.btf, self.place.kernel, license, log_size))
         except BaseException:
             for done in loaded:
                 done.close()

@@ -80,6 +80,11 @@ class Processes:
             known = set(seen.mappings)
             seen.mappings += [m for m in maps if m not in known]
 
+    def generation(self, pid: int) -> int:
+        """Another number after every mapping that a process is known to have made."""
+        seen = self._seen.get(pid)
+        return len(seen.mappings) if seen else 0
+
     def watch(self) -> None:
         """From now on remembers every process on the machine: those that are there bit by bit, in `round`."""
         if self.watching:

@@ -65,15 +65,22 @@ def load_btf(data: bytes) -> int:
 
 
 def load(
-    spec: ProgSpec, maps: Mapping[str, KernelMap], btf_fd: int, btf: bytes, kernel: Kernel, license: str = "GPL"
+    spec: ProgSpec,
+    maps: Mapping[str, KernelMap],
+    btf_fd: int,
+    btf: bytes,
+    kernel: Kernel,
+    license: str = "GPL",
+    log_size: int = 1_000_000,
 ) -> LoadedProgram:
-    """Raises `VerifierError` if the kernel refuses it and `LoadError` if its target does not exist."""
+    """Raises `VerifierError` if the kernel refuses it, with the last `log_size` bytes of its log, and `LoadError` if
+    its target does not exist."""
     borrowed: list[int] = []
     try:
         attach_btf_id, attach_fd = _target(spec, kernel, borrowed)
         insns, fd_array = _relocated(spec, maps, kernel, borrowed)
 
-        def load(log: int = 0, log_size: int = 0) -> int:
+        def load(log: int = 0, room: int = 0) -> int:
             return bpf.prog_load(
                 spec.type,
                 insns,
@@ -88,7 +95,7 @@ def load(
                 attach_fd=attach_fd,
                 fd_array=fd_array,
                 log=log,
-                log_size=log_size,
+                log_size=room,
                 log_level=1 if log else 0,
             )
 
@@ -101,7 +108,7 @@ def load(
                 return LoadedProgram(spec, load(log.address, _LOG_SIZE))
             except OSError as second:
                 error = first if second.errno == errno.ENOSPC else second
-                raise VerifierError(spec, error, _text(log), btf) from error
+                raise VerifierError(spec, error, _text(log), btf, log_size) from error
             finally:
                 log.close()
     finally:

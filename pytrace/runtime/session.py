@@ -94,7 +94,6 @@ class Session:
         self.native_in_use = False
         self._show_maps = show_maps is not False
         self._with_maps = show_maps or bool(config.get("print_maps_on_exit", True))
-        self.symbols.demangle = bool(config.get("cpp_demangle", True))
         self._announce, self._flush, self._output_fd = announce, flush, output_fd
         self._loaded: list[Loaded] = []
         self._dispatchers: dict[Loaded, Dispatcher] = {}
@@ -160,6 +159,7 @@ class Session:
             loaded.run("begin")
             going_on = not self._over()
             if going_on:
+            self.symbols.configure(dict(program.config))
                 loaded.attach(lambda error: self._missed(error, missing))
             if announce:
                 self.output.attached(len(program.probes))
@@ -183,6 +183,24 @@ class Session:
         def handle_one(data: memoryview) -> bool:
             handle(data)
             return self._woken
+    def _unwinding_for(self, program: Program) -> dict[str, KernelMap]:
+        """The maps that a program unwinds stacks by, if it does: those of the session, filled."""
+        if not program.unwinding:
+            return {}
+        if self._unwinding is None:
+            from pytrace.runtime.unwind import Unwinding
+
+            held = {self.child.pid} if self.child is not None and self.child.held else set()
+            pids = {self.pid, *self._dwarf_pids} - {0}
+            if not pids:
+                raise SessionError("dw_ustack requires a target process: name it by -p, -c or --dwarf-pid")
+            for pid in self._dwarf_pids:
+                if not os.path.exists(f"/proc/{pid}"):
+                    raise SessionError(f"there is no process {pid}")
+            cpus, processes = self.kernel.possible_cpus, self.symbols.processes
+            self._unwinding = Unwinding(program.maps, cpus, processes, pids - held, held, self.output.message)
+        return self._unwinding.maps
+
 
         return handle_one
 

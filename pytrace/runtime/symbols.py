@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from pytrace.environment import variable
 from pytrace.kernel import KernelError
 from pytrace.output import StackValue, Symbol
-from pytrace.program import Program
+from pytrace.program import Program, Uprobe, UprobeMulti
+from pytrace.record import replace
 from pytrace.runtime.maps import KernelMap
 from pytrace.runtime.processes import Processes
 from pytrace.types import Array, Record, Stack, Tuple, Type, USym
 
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
+    from pytrace.kernel.elf import Elf
     from pytrace.kernel.kallsyms import Kallsyms
+    from pytrace.kernel.process import Mapping as Mapped
+    from pytrace.kernel.sourcelines import Place, SourceLines
     from pytrace.runtime.cgroups import Cgroups
 
 
@@ -27,13 +34,28 @@ class Symbols:
         self._kernel = kernel
         self.demangle = True
         """Whether C++ symbols are shown as they are written in C++."""
+        self._debug_info = False
+        self._keep: str = "PER_PROGRAM"
+        self._lazy = True
         self._stacks: dict[int, KernelMap] = {}
         self.processes = Processes(kernel)
-        self._user_symbols: dict[tuple[int, int], Symbol] = {}
+        self._user_symbols: dict[tuple[int, int, int], Symbol] = {}
+        self._of_files: dict[tuple[str, int, int], Symbol] = {}
+        self._files: dict[tuple[str, int], Elf] = {}
         self._users: dict[int, str] = {}
         self._cgroups: Cgroups | None = None
         self._offsets: dict[str, int] = {}
         self._kernel_symbols: dict[int, Symbol] = {}
+        self._vmlinux: tuple[SourceLines | None, int] | None = None
+
+    def configure(self, config: Mapping[str, str | int | bool]) -> None:
+        """Takes over the settings of a script that are about symbols. Those not there are left at their defaults."""
+        self.demangle = bool(config.get("cpp_demangle", True))
+        self._debug_info = bool(config.get("show_debug_info", False))
+        self._lazy = bool(config.get("lazy_symbolication", True))
+        keep = str(config.get("cache_user_symbols", "AUTO"))
+        # A symbol is kept under its place in the file, which is the same wherever the file is loaded.
+        self._keep = "PER_PROGRAM" if keep == "AUTO" else keep
 
     def add_stacks(self, stacks: Mapping[str, KernelMap]) -> None:
         """Maps of stacks, `stacks_N` by depth."""
@@ -49,6 +71,32 @@ class Symbols:
             self.processes.watch()
             if pid:
                 self.processes.see(pid)
+            if not self._lazy:
+                self._read_ahead(program, pid)
+
+    def _read_ahead(self, program: Program, pid: int) -> None:
+        """Opens the files that probes of the program are in, those of the processes that run them now, and those of
+        the process `pid`: what happens to the files later does not matter then."""
+        from pytrace.kernel.elf import Elf
+        from pytrace.kernel.process import Process, processes
+
+        inodes = set()
+        for path in {a.path for p in program.progs for a in p.attach if isinstance(a, Uprobe | UprobeMulti)}:
+            with contextlib.suppress(OSError, KernelError):
+                info = os.stat(path)
+                device = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}"
+                self._keep_file((device, info.st_ino), Elf.open(path))
+                inodes.add(info.st_ino)
+        for each in {pid} if pid else processes():
+            mapped = [m for m in Process(each).maps() if m.executable and m.is_file]
+            if each == pid or any(m.inode in inodes for m in mapped):
+                self.processes.see(each)
+                for mapping in mapped:
+                    self._file(mapping, each)
+
+    def _keep_file(self, key: tuple[str, int], elf: Elf) -> None:
+        elf.at(0)  # reads the symbols
+        self._files[key] = elf
 
     # --- code ------------------------------------------------------------------------------------
 
@@ -71,36 +119,65 @@ class Symbols:
         return known
 
     def usym(self, address: int, pid: int) -> Symbol:
-        known = self._user_symbols.get((pid, address))
+        self.processes.round()
+        return self._usym(address, pid)
+
+    def _usym(self, address: int, pid: int) -> Symbol:
+        # What a process has mapped is part of the key: after an exec the address is another function's.
+        key = pid, address, self.processes.generation(pid)
+        known = self._user_symbols.get(key)
         if known is None:
-            known = self._user_symbol(address, pid)
-            if known.name:
-                self._user_symbols[pid, address] = known
+            known = self._find(address, pid)
+            if known.name and self._keep != "NONE":
+                self._user_symbols[key] = known
         return known
 
-    def _user_symbol(self, address: int, pid: int) -> Symbol:
-        from pytrace.kernel.elf import Elf
-        from pytrace.kernel.process import Process
-
+    def _find(self, address: int, pid: int) -> Symbol:
         place = self.processes.locate(address, pid)
         if place is None:
             return Symbol(address)
         mapping, offset = place
-        try:
-            elf = Elf.open(Process(pid).path(mapping))
-        except KernelError:
-            return Symbol(address, module=mapping.path, file_offset=offset)
+        key = mapping.device, mapping.inode, offset
+        known = self._of_files.get(key)
+        if known is None:
+            known = self._user_symbol(mapping, offset, pid)
+            if known.name and self._keep == "PER_PROGRAM":
+                self._of_files[key] = known
+        return replace(known, address=address)
+
+    def _file(self, mapping: Mapped, pid: int) -> Elf | None:
+        """The file of a mapping; None where it cannot be read any more."""
+        known = self._files.get((mapping.device, mapping.inode))
+        if known is None:
+            from pytrace.kernel.elf import Elf
+            from pytrace.kernel.process import Process
+
+            try:
+                known = Elf.open(Process(pid).path(mapping))
+            except KernelError:
+                return None
+            if not self._lazy:
+                self._keep_file((mapping.device, mapping.inode), known)
+        return known
+
+    def _user_symbol(self, mapping: Mapped, offset: int, pid: int) -> Symbol:
+        elf = self._file(mapping, pid)
+        if elf is None:
+            return Symbol(0, module=mapping.path, file_offset=offset)
         where = elf.address_of(offset)
         found = elf.at(where) if where is not None else None
         if found is None:
-            return Symbol(address, module=mapping.path, file_offset=offset, build_id=elf.build_id)
+            return Symbol(0, module=mapping.path, file_offset=offset, build_id=elf.build_id)
         symbol, distance = found
-        name = symbol.name
+        return Symbol(0, self._written(symbol.name), distance, mapping.path, file_offset=offset, build_id=elf.build_id)
+
+    def _written(self, name: str) -> str:
+        """A symbol's name as the source has it."""
         if self.demangle and name.startswith("_Z"):
             from pytrace.kernel.demangle import demangle
 
-            name = demangle(name)
-        return Symbol(address, name, distance, mapping.path, file_offset=offset, build_id=elf.build_id)
+            return demangle(name)
+        return name
 
     def stack(self, stack: StackValue) -> Sequence[Symbol]:
         kernel_map = self._stacks.get(stack.depth)
@@ -113,10 +190,45 @@ class Symbols:
         if frames is None:
             return ()
         count = min(stack.frames, stack.depth)
-        addresses = struct.unpack_from(f"={count}Q", frames)
+        addresses = [a for a in struct.unpack_from(f"={count}Q", frames) if a]
+        lines = self._debug_info and stack.mode in ("bpftrace", "perf")
         if stack.kind == "kernel":
-            return _of_the_kernel([self.ksym(a) for a in addresses if a])
-        return [self.usym(a, stack.pid) for a in addresses if a]
+            found = _of_the_kernel([self.ksym(a) for a in addresses])
+            return self._with_lines(found, self._kernel_place) if lines else found
+        self.processes.round()
+        found = [self._usym(a, stack.pid) for a in addresses]
+        return self._with_lines(found, lambda a: self._user_place(a, stack.pid)) if lines else found
+
+    def _with_lines(self, frames: list[Symbol], place: Callable[[int], Place | None]) -> list[Symbol]:
+        """The frames with their source lines, and the functions that were inlined into each before it."""
+        found: list[Symbol] = []
+        for number, frame in enumerate(frames):
+            # All but the first are addresses to return to, which may belong to the next line already.
+            at = place(frame.address - (number > 0))
+            if at is None:
+                found.append(frame)
+                continue
+            found += (
+                Symbol(frame.address, self._written(name), source=source, inlined=True) for name, source in at.inlined
+            )
+            found.append(replace(frame, source=at.source))
+        return found
+
+    def _user_place(self, address: int, pid: int) -> Place | None:
+        from pytrace.kernel.sourcelines import SourceLines
+
+        place = self.processes.locate(address, pid)
+        elf = self._file(place[0], pid) if place else None
+        where = elf.address_of(place[1]) if elf and place else None
+        lines = SourceLines.of(elf) if elf and where is not None else None
+        return lines.at(where) if lines and where is not None else None
+
+    def _kernel_place(self, address: int) -> Place | None:
+        """By the vmlinux that the environment names: kernels that run carry no debug info."""
+        if self._vmlinux is None:
+            self._vmlinux = _kernel_lines(self._kallsyms())
+        lines, shift = self._vmlinux
+        return lines.at(address - shift) if lines else None
 
     # --- the rest --------------------------------------------------------------------------------
 
@@ -149,6 +261,22 @@ def _of_the_kernel(frames: list[Symbol]) -> list[Symbol]:
     while first < len(frames) and frames[first].name.startswith(("__bpf_trace_", "__traceiter_")):
         first += 1
     return frames[first:]
+
+
+def _kernel_lines(table: Kallsyms | None) -> tuple[SourceLines | None, int]:
+    """The source lines of the vmlinux of `$PYTRACE_VMLINUX`, and how far from its addresses the kernel was loaded."""
+    path = variable("vmlinux")
+    if not path or table is None:
+        return None, 0
+    from pytrace.kernel.elf import Elf
+    from pytrace.kernel.sourcelines import SourceLines
+
+    try:
+        elf = Elf.open(path)
+    except KernelError:
+        return None, 0
+    theirs, ours = elf.lookup("_text"), table.lookup("_text")
+    return (SourceLines.of(elf), ours[0].address - theirs[0].address) if theirs and ours else (None, 0)
 
 
 def _is_user_address(type: Type) -> bool:

@@ -20,12 +20,16 @@ _INSN = re.compile(r"^(\d+): \(")
 
 class VerifierError(KernelError):
     """The kernel refused a program. `str()` is the short form: what is wrong, and the script line it came from if that
-    is known. `log` is the verifier's whole log; `location` the (file, line, column) or None; `complaint` the line of
-    the log.
+    is known. `log` is the verifier's log, of which the last `log_size` characters are kept; `location` the (file, line,
+    column) or None; `complaint` the line of the log.
     """
 
-    def __init__(self, spec: ProgSpec, error: OSError, log: str, btf: bytes) -> None:
-        self.program, self.errno, self.log = spec.name, error.errno, log
+    def __init__(self, spec: ProgSpec, error: OSError, log: str, btf: bytes, log_size: int = 1_000_000) -> None:
+        self.program, self.errno = spec.name, error.errno
+        self.log = log
+        if len(log) > log_size:
+            cut = f"({len(log) - log_size} bytes were left out here; config = {{ log_size = N }} keeps more)\n"
+            self.log = cut + log[len(log) - log_size :]
         lines = log.splitlines()
         complaints = [line for line in lines if not _NOISE.match(line)]
         self.complaint = complaints[-1].strip() if complaints else ""

@@ -8,11 +8,11 @@ of bpftrace: a number, a boolean, a string or a bare word, each converted where 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pytrace.diagnostics import Diagnostics, Source, Span
+from pytrace.environment import variable
 from pytrace.record import field, fields, record, replace
 from pytrace.semantics.hints import nearest
 from pytrace.semantics.literals import parse_integer
@@ -100,10 +100,14 @@ class Config:
     """The value of every setting. Field order is that of the record which the builtin `config` gives."""
 
     cpp_demangle: bool = _setting(True, "Demangle C++ symbols in stacks and symbol output", _boolean)
-    lazy_symbolication: bool = _setting(True, "Look user symbols up when they are printed, not before", _boolean)
+    lazy_symbolication: bool = _setting(
+        True, "Read the symbols of programs when one is printed; false: when probes are attached", _boolean
+    )
     print_maps_on_exit: bool = _setting(True, "Print every non-empty map at the end", _boolean)
     use_blazesym: bool = _setting(False, "Accepted for compatibility; symbols are always resolved here", _boolean)
-    show_debug_info: bool = _setting(False, "Show file, line and inlined functions in stacks", _boolean)
+    show_debug_info: bool = _setting(
+        False, "File, line and inlined functions in stacks, from debug info (needs pyelftools)", _boolean
+    )
     log_size: int = _setting(1_000_000, "Bytes kept of the verifier's log", _UINT64)
     max_bpf_progs: int = _setting(1024, "Most BPF programs a script may make", _UINT64)
     max_cat_bytes: int = _setting(10240, "Most bytes that cat() prints of a file", _UINT64)
@@ -134,7 +138,7 @@ class Config:
     license: str = _setting("GPL", "License the programs declare to the kernel", _choice(LICENSES), LICENSES)
     cache_user_symbols: Literal["AUTO", "PER_PID", "PER_PROGRAM", "NONE"] = _setting(
         "AUTO",
-        "How long user symbols are kept; AUTO is PER_PROGRAM without address randomisation or with -c, else PER_PID",
+        "Which user symbols stay known once found: those of a program, of a process, or none; AUTO is PER_PROGRAM",
         # bpftrace takes any boolean here too, from the time when it was one.
         lambda v: (
             ("AUTO" if v else "NONE")
@@ -163,18 +167,12 @@ KEYS: Mapping[str, Key] = {
 # Read where they matter and never from a script.
 ENVIRONMENT_ONLY: Mapping[str, str] = {
     "btf": "Path of the BTF to use instead of /sys/kernel/btf/vmlinux",
-    "kernel_build": "Kernel build directory for C headers",
-    "kernel_source": "Kernel source directory for C headers",
-    "vmlinux": "Path of a vmlinux with symbols",
+    "kernel_build": "Kernel build directory, if that is not the source directory: its generated headers",
+    "kernel_source": "Kernel source directory: #include looks there for headers of the kernel",
+    "vmlinux": "Path of a vmlinux with debug info, for the source lines of kernel stacks (show_debug_info)",
 }
 _RENAMED = {"strlen": "max_strlen", "map_keys_max": "max_map_keys", "no_cpp_demangle": "cpp_demangle"}
 _DEPRECATED = ("max_type_res_iterations", "symbol_source", "unstable_map_decl", "unstable_import", "unstable_macro")
-
-
-def environment_value(name: str, environ: Mapping[str, str] | None = None) -> str | None:
-    """The value of `PYTRACE_NAME`, else of `BPFTRACE_NAME`, else None. `name` is a key in lower case."""
-    environ = os.environ if environ is None else environ
-    return environ.get(f"PYTRACE_{name.upper()}", environ.get(f"BPFTRACE_{name.upper()}"))
 
 
 def configure(
@@ -190,7 +188,7 @@ def configure(
     for entry in block.entries if block else ():
         _from_entry(entry, values, diagnostics)
     for name, key in KEYS.items():
-        text = environment_value(name, environ)
+        text = variable(name, environ)
         if text is not None:
             values[name] = _given(key, text, "environment", f"{name.upper()}={text}", diagnostics, values)
     for name, value in (options or {}).items():

@@ -153,13 +153,13 @@ class Session:
             self._script_maps |= script_maps
             self._stacks |= stacks
             self.symbols.add_stacks(stacks)
+            self.symbols.configure(dict(program.config))
             self.symbols.watch(program, self._watched_pid)
             self._loaded.append(loaded)
             self._signals.take(loaded.signals)
             loaded.run("begin")
             going_on = not self._over()
             if going_on:
-            self.symbols.configure(dict(program.config))
                 loaded.attach(lambda error: self._missed(error, missing))
             if announce:
                 self.output.attached(len(program.probes))
@@ -183,24 +183,6 @@ class Session:
         def handle_one(data: memoryview) -> bool:
             handle(data)
             return self._woken
-    def _unwinding_for(self, program: Program) -> dict[str, KernelMap]:
-        """The maps that a program unwinds stacks by, if it does: those of the session, filled."""
-        if not program.unwinding:
-            return {}
-        if self._unwinding is None:
-            from pytrace.runtime.unwind import Unwinding
-
-            held = {self.child.pid} if self.child is not None and self.child.held else set()
-            pids = {self.pid, *self._dwarf_pids} - {0}
-            if not pids:
-                raise SessionError("dw_ustack requires a target process: name it by -p, -c or --dwarf-pid")
-            for pid in self._dwarf_pids:
-                if not os.path.exists(f"/proc/{pid}"):
-                    raise SessionError(f"there is no process {pid}")
-            cpus, processes = self.kernel.possible_cpus, self.symbols.processes
-            self._unwinding = Unwinding(program.maps, cpus, processes, pids - held, held, self.output.message)
-        return self._unwinding.maps
-
 
         return handle_one
 

@@ -14,6 +14,17 @@ MAX_HEADER = 16 << 20
 _INCLUDE = re.compile(r"""#\s*include\s*([<"])([^<>"\n]+)[>"]""")
 
 
+def kernel_directories() -> tuple[str, ...]:
+    """Where a kernel's own headers are, if the environment names its source directory (`PYTRACE_KERNEL_SOURCE`) and
+    perhaps one that it was built in (`PYTRACE_KERNEL_BUILD`)."""
+    source = variable("kernel_source") or ""
+    build = variable("kernel_build") or source
+    arch = {"x86_64": "x86", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    parts = ((source, ""), (build, ""), (build, "/generated"), (source, "/uapi"), (build, "/generated/uapi"))
+    found = (f"{root}{top}/include{part}" for root, part in parts if root for top in (f"/arch/{arch}", ""))
+    return tuple(dict.fromkeys(found))
+
+
 class Finder:
     """Finds headers. Those in `<>` are put off to `later` at first; the lookup that then reads them takes all."""
 
@@ -32,17 +43,6 @@ class Finder:
             return None
         try:
             source = _text_of(path)
-def kernel_directories() -> tuple[str, ...]:
-    """Where a kernel's own headers are, if the environment names its source directory (`PYTRACE_KERNEL_SOURCE`) and
-    perhaps one that it was built in (`PYTRACE_KERNEL_BUILD`)."""
-    source = variable("kernel_source") or ""
-    build = variable("kernel_build") or source
-    arch = {"x86_64": "x86", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
-    parts = ((source, ""), (build, ""), (build, "/generated"), (source, "/uapi"), (build, "/generated/uapi"))
-    found = (f"{root}{top}/include{part}" for root, part in parts if root for top in (f"/arch/{arch}", ""))
-    return tuple(dict.fromkeys(found))
-
-
         except OSError as e:
             if self.diagnostics is not None:
                 self.diagnostics.error(asking, f"cannot read {path}: {e.strerror}")

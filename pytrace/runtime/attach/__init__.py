@@ -23,7 +23,6 @@ from pytrace.program import (
     UprobeMulti,
     Watchpoint,
 )
-from pytrace.runtime.attach import multi, perf
 from pytrace.runtime.attach import tracing as trampolines
 from pytrace.runtime.attach.link import AttachError, Link, Place
 from pytrace.runtime.attach.tracing import walk
@@ -37,26 +36,42 @@ def attach(spec: Attach, prog: LoadedProgram, place: Place) -> Link | None:
     match spec:
         case RawTracepoint():
             return trampolines.raw_tracepoint(spec, prog.fd, place, typed=prog.spec.type == ProgType.TRACING)
-        case PerfTracepoint():
-            return perf.tracepoint(spec, prog.fd, place)
-        case PerfEvent():
-            return perf.event(spec, prog.fd, place)
-        case Kprobe():
-            return perf.kprobe(spec, prog.fd, place)
-        case KprobeMulti():
-            return multi.kprobe_multi(spec, prog.fd, place)
-        case Uprobe():
-            return perf.uprobe(spec, prog.fd, place)
-        case UprobeMulti():
-            return multi.uprobe_multi(spec, prog.fd, place)
         case Tracing():
             return trampolines.tracing(spec, prog.fd, place, name=prog.spec.attach_btf)
         case Iter():
             return trampolines.iterator(spec, prog.fd, place)
-        case Watchpoint():
-            return perf.watchpoint(spec, prog.fd, place)
+        case KprobeMulti() | UprobeMulti():
+            return _by_one_link(spec, prog.fd, place)
         case TestRun() | Signal():
             return None
+    return _by_perf(spec, prog.fd, place)
+
+
+# A start imports what it uses only.
+
+
+def _by_one_link(spec: KprobeMulti | UprobeMulti, prog_fd: int, place: Place) -> Link:
+    from pytrace.runtime.attach import multi
+
+    if isinstance(spec, KprobeMulti):
+        return multi.kprobe_multi(spec, prog_fd, place)
+    return multi.uprobe_multi(spec, prog_fd, place)
+
+
+def _by_perf(spec: PerfTracepoint | PerfEvent | Kprobe | Uprobe | Watchpoint, prog_fd: int, place: Place) -> Link:
+    from pytrace.runtime.attach import perf
+
+    match spec:
+        case PerfTracepoint():
+            return perf.tracepoint(spec, prog_fd, place)
+        case PerfEvent():
+            return perf.event(spec, prog_fd, place)
+        case Kprobe():
+            return perf.kprobe(spec, prog_fd, place)
+        case Uprobe():
+            return perf.uprobe(spec, prog_fd, place)
+        case Watchpoint():
+            return perf.watchpoint(spec, prog_fd, place)
 
 
 def detach(links: Sequence[Link]) -> None:

@@ -23,6 +23,8 @@ _MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)
 def stack_writer(lo: Lower, kind: t.Stack) -> Writer:
     """Walks the stack now; the value is (id, tgid, number of frames). No frames: id 0."""
     f = lo.f
+    if not kind.depth:
+        return lambda to: lo.zero(to, kind.size)
     name = lo.unit.stacks_map(kind.depth)
     # The tracer's own frames are walked and left out here: asked to skip them, the kernel takes them off the depth,
     # and a short walk has nothing left.

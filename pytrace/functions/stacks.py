@@ -36,12 +36,17 @@ def _stack(c: ExpressionChecker, n: ast.Call, kind: Literal["kernel", "user"]) -
         if isinstance(node, ast.Identifier | ast.NamedType) and node.name in get_args(t.StackMode) and position == 0:
             mode = node.name
             continue
+        if position == 0 and len(n.args) == 2:
+            hint = f"modes: {', '.join(get_args(t.StackMode))}"
+            return c.error(node.span, f"the first of two arguments of {n.name}() must be a mode", hint)
         number = c.constant(node, f"the depth of {n.name}()")
         if number is None:
             return c.error(n.span)
-        if not 1 <= number <= MAX_DEPTH:
-            return c.error(node.span, f"{n.name}(): depth must be from 1 to {MAX_DEPTH}, not {number}")
+        if not 0 <= number <= MAX_DEPTH:
+            return c.error(node.span, f"{n.name}(): depth must be from 0 to {MAX_DEPTH}, not {number}")
         depth = number
+    if mode == "build_id" and kind == "kernel":
+        return c.error(n.span, "'build_id' stack mode can only be used for ustack")
     return c.call(n, t.Stack(kind, mode, depth))  # type: ignore[arg-type]  # one of the modes
 
 

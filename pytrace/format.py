@@ -58,6 +58,13 @@ _CONVERSION = re.compile(
     r"(?P<verb>rx|rh|gr|[diuoxXcspreEfFgGaA%])"
 )
 _FLOATS = frozenset("eEfFgGaA")
+_UNKNOWN = re.compile(r"%[-+ #0]*[\d.]*(?:[hljztL]*[A-Za-z])")
+_STAR = re.compile(r"%[-+ #0]*(?:\*|\d*\.\*)[\d.*]*[hljztL]*[A-Za-z]?")
+
+
+def unknown_conversions(text: str) -> list[str]:
+    """What looks like a conversion and is printed as it is."""
+    return [m[0] for m in _UNKNOWN.finditer(text.replace("%%", "")) if not _CONVERSION.match(m[0])]
 
 
 def parse_format(text: str) -> Format:
@@ -74,6 +81,8 @@ def parse_format(text: str) -> Format:
             at = end
             continue
         m = _CONVERSION.match(text, at)
+        if m is None and (star := _STAR.match(text, at)):
+            raise FormatError(f"'{star[0]}' takes a width from an argument: write the number", star.start(), star.end())
         if m is None:  # `100%` means what it says
             literal += "%"
             at += 1

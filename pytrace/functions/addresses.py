@@ -92,8 +92,7 @@ def reg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if name is None:
         return c.error(n.span)
     if c.context is None or not c.context.regs:
-        kind = c.points[0].name.split(":")[0] if c.points else "these"
-        return c.error(n.span, f'reg can not be used with "{kind}" probes')
+        return c.error(n.span, f"reg can not be used in {c.where()}")
     try:
         load = register(name, c.kernel.machine)
     except ProbeError as error:
@@ -137,9 +136,8 @@ def uaddr(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     places = _attached(c.points)
     paths = {p.path for p in places}
     if len(places) != len(c.points) or len(paths) != 1:
-        kind = c.points[0].name.split(":")[0] if c.points else "these"
         hint = "it needs a uprobe, uretprobe or usdt probe in a single file"
-        return c.error(n.span, f'uaddr can not be used with "{kind}" probes', hint)
+        return c.error(n.span, f"uaddr can not be used in {c.where()}", hint)
     elf = Elf.open(paths.pop())
     symbols = elf.lookup(name)
     if not symbols:

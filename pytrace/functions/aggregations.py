@@ -181,7 +181,8 @@ def quantile(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if isinstance(kind, t.Unknown) or isinstance(percent.type, t.Unknown):
         return c.error(n.span)
     if not isinstance(histogram, typed.MapGet) or not isinstance(kind, t.Hist | t.LHist):
-        return c.error(n.args[0].span, f"quantile() wants a map of hist() or lhist(), found '{kind}'")
+        found = histogram.map.value if isinstance(histogram, typed.MapGet) else kind
+        return c.error(n.args[0].span, f"quantile() wants a map of hist() or lhist(), found '{found}'")
     if isinstance(percent, typed.Const) and not 0 <= percent.value <= 100:
         return c.error(n.args[1].span, f"quantile() takes a percentage from 0 to 100, not {percent.value}")
     if kind.buckets * c.kernel.possible_cpus > quantiles.MOST_STEPS:

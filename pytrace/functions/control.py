@@ -148,8 +148,7 @@ def override(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     value = c.integer(n.args[0], "a return value")  # type: ignore[arg-type]  # types are reported there
     entries = [p.attach for p in c.points if isinstance(p.attach, Kprobe | KprobeMulti) and not p.attach.returns]
     if not entries or len(entries) < len(c.points):
-        kind = c.points[0].name.split(":")[0] if c.points else "these"
-        return c.error(n.span, f"override can not be used with '{kind}' probes", "it works in kprobes only")
+        return c.error(n.span, f"override can not be used in {c.where()}", "it works in kprobes only")
     if isinstance(value.type, t.Unknown) or _lacks(c, n, "override"):
         return c.error(n.span)
     return c.call(n, t.VOID, convert(value, t.UINT64))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.codegen.helpers import Helper
-from pytrace.format import Conversion, FormatError, parse_format
+from pytrace.format import Conversion, FormatError, parse_format, unknown_conversions
 from pytrace.functions.base import function
 from pytrace.program import EXIT_CODE, EXIT_FLAG
 from pytrace.semantics import members, typed
@@ -43,9 +43,10 @@ def formatted(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if len(wanted) != len(values):
         enough = "enough" if len(values) < len(wanted) else "too many"
         what = "Not enough" if enough == "enough" else "Too many"
-        return c.error(
-            n.span, f"{n.name}: {what} arguments for format string ({len(wanted)} expected, {len(values)} found)"
-        )
+        literal = [f"'{word}'" for word in unknown_conversions(text)]
+        hint = f"no conversion, and printed as written: {', '.join(literal)}" if literal else None
+        counts = f"({len(wanted)} expected, {len(values)} found)"
+        return c.error(n.span, f"{n.name}: {what} arguments for format string {counts}", hint)
     for value, conversion in zip(values, wanted, strict=True):
         problem = _mismatch(value.type, conversion)
         if problem:
@@ -61,8 +62,13 @@ def _mismatch(kind: t.Type, conversion: Conversion) -> str | None:
         case "r" | "rx" | "rh":
             return None if isinstance(kind, t.Buffer) else "a buffer"
         case "p":
-            return None if t.is_word(kind) else "a pointer or integer"
-    return None if t.is_word(kind) else "an integer"
+            return None if _is_number(kind) else "a pointer or integer"
+    return None if _is_number(kind) else "an integer"
+
+
+def _is_number(kind: t.Type) -> bool:
+    """Of the words that programs hold, some stand for a text."""
+    return isinstance(kind, t.Int | t.Bool | t.Enum | t.Pointer | t.Named)
 
 
 def _lower_formatted(lo: Lower, e: typed.Call) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytrace import types as t
 from pytrace.codegen import probename
 from pytrace.functions.base import function
+from pytrace.probes.uapi import ProgType
 from pytrace.semantics import members, typed
 
 if TYPE_CHECKING:
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
 
 GROUP = "Probe"
 SPECIAL = frozenset(("begin", "end", "self", "test", "bench"))
+_CONTEXTS = {ProgType.KPROBE: "pt_regs", ProgType.PERF_EVENT: "bpf_perf_event_data"}
+"""The structs that the programs of probes without `args` are called with."""
 
 
 def _name(c: ExpressionChecker, n: ast.Call, names: list[str]) -> typed.Expr:
     """A string that is one of `names`, one for each point of the probe."""
+    if not names:
+        return c.error(n.span, f"{n.name} can only be used in a probe", "pass it to the function as an argument")
     distinct = set(names)
     if len(distinct) <= 1:
-        value = names[0].encode() if names else b""
+        value = names[0].encode()
         return typed.Str(value, type=t.String(len(value) + 1), span=n.span)
     c.uses_probe = True
     capacity = t.align_up(max(len(x.encode()) for x in names) + 1, 8)
@@ -69,8 +74,7 @@ def func(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return c.error(n.span)
     names = [p.function for p in c.points]
     if not all(names):
-        kind = c.points[0].name.split(":")[0] if c.points else "this"
-        return c.error(n.span, f"func is not available in {kind} probes")
+        return c.error(n.span, f"func is not available in {c.where()}")
     return _name(c, n, names)
 
 
@@ -82,9 +86,11 @@ def func(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     bare=True,
 )
 def args(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+    if not c.arity(n, 0):
+        return c.error(n.span)
     found = c.context.args if c.context else None
     if found is None:
-        return c.error(n.span, "this probe has no args")
+        return members.no_arguments(c, n.span)
     parts = [
         (a.name, members.load_argument(c, a.type, typed.ContextLoad(a.load, type=a.type, span=n.span), n.span))
         for a in found
@@ -101,9 +107,16 @@ def args(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     bare=True,
 )
 def ctx(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
-    struct: t.Type = t.VOID
-    if c.context is not None and c.context.struct is not None:
-        struct = c.context.struct
+    if not c.arity(n, 0):
+        return c.error(n.span)
+    kind = c.kind_of_probe()
+    if kind in SPECIAL or kind in ("tracepoint", "rawtracepoint"):
+        hint = None if kind in SPECIAL else "use args"
+        return c.error(n.span, f"The ctx builtin cannot be used in {c.where()}", hint)
+    if c.context is None:
+        return c.error(n.span, "ctx can only be used in a probe")
+    known = _CONTEXTS.get(c.context.prog_type)
+    struct: t.Type = t.Struct("struct", known, 0, None) if known else c.context.struct or t.VOID
     return typed.ContextPointer(type=t.Pointer(struct, "kernel"), span=n.span)
 
 
@@ -120,9 +133,8 @@ def arg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     number = int(digits) if text.startswith("arg") and digits else -1
     found = c.context.positional if c.context else ()
     if not found:
-        kind = c.points[0].name.split(":")[0] if c.points else "these"
         hint = "use args.name" if c.context and c.context.args else None
-        return c.error(n.span, f"The {text} builtin cannot be used in {kind} probes", hint)
+        return c.error(n.span, f"The {text} builtin cannot be used in {c.where()}", hint)
     if not 0 <= number < len(found):
         return c.error(n.span, f"{text} is not available here", f"this probe has arg0 to arg{len(found) - 1}")
     return typed.ContextLoad(found[number], type=t.UINT64, span=n.span)
@@ -138,8 +150,8 @@ def arg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 def retval(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     found = c.context.retval if c.context else None
     if found is None:
-        kind = c.points[0].name.split(":")[0] if c.points else "these"
+        kind = c.kind_of_probe()
         hint = "system call exits have args.ret" if kind == "tracepoint" else None
-        return c.error(n.span, f"The retval builtin cannot be used in {kind} probes", hint)
+        return c.error(n.span, f"The retval builtin cannot be used in {c.where()}", hint)
     kind_, load = found
     return typed.ContextLoad(load, type=kind_, span=n.span)

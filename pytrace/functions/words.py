@@ -17,6 +17,8 @@ GROUP = "Language"
 def _misused(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     from pytrace.functions.base import REGISTRY
 
+    if n.name == "getopt":  # one that is right has become a literal, what is wrong with this one was said
+        return c.error(n.span)
     return c.error(n.span, f"{n.name} cannot be used like this", f"usage: {REGISTRY[n.name].signature}")
 
 

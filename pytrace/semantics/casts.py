@@ -30,7 +30,7 @@ def cast(c: ExpressionChecker, n: ast.Cast) -> typed.Expr:
         return typed.Convert(value, type=to, span=n.span)
     if isinstance(to, t.Array):
         return _to_array(c, n, value, to)
-    if isinstance(to, t.Int) and isinstance(source, t.Array | t.String | t.Mac) and source.size <= to.size:
+    if isinstance(to, t.Int) and isinstance(source, t.Array | t.Mac) and source.size <= to.size:
         return typed.Reinterpret(value, type=to, span=n.span)
     if isinstance(to, t.String) and isinstance(source, t.String):
         return convert(value, to)
@@ -47,8 +47,8 @@ def cast(c: ExpressionChecker, n: ast.Cast) -> typed.Expr:
 
 
 def _to_struct(c: ExpressionChecker, n: ast.Cast, value: typed.Expr, to: t.Struct) -> typed.Expr:
-    """`(struct s)pointer` is old speech for `(struct s *)pointer`."""
-    if isinstance(value.type, t.Int | t.Pointer):
+    """`(struct s)number` is old speech for `(struct s *)number`."""
+    if isinstance(value.type, t.Int):
         return _to_pointer(c, n, value, t.Pointer(t.Struct(to.tag, to.name, to.byte_size, None)))
     if value.type == to:
         return value

@@ -55,6 +55,10 @@ class CEnvironment:
         self._later: Finder | None = None
         self._header_unit: _Unit | None = None
         self._evaluating: set[str] = set()
+        self.broken = False
+        """Whether some of the script's own declarations were wrong, and left out."""
+        self.missing: list[str] = []
+        """Headers that were asked for and are not there."""
 
     def struct(self, tag: str, name: str) -> t.Struct | None:
         """The complete struct or union."""
@@ -87,13 +91,11 @@ class CEnvironment:
     def constant(self, name: str) -> tuple[int, t.Type] | str | None:
         """The value of an enumerator with its enum, of a number with `types.UNKNOWN`, or of a string; None for any
         other name."""
+        if self._own and name in self._own.preprocessor.macros and name not in self._evaluating:
+            return self._constant_in(self._own, name)
         member = self._declared(lambda d: d.enumerators.get(name))
         if member is not None:
             return member
-        if self._own:
-            own = self._constant_in(self._own, name)
-            if own is not None or name in self._own.preprocessor.macros:
-                return own
         member = self.btf.enumerator(name) if self.btf else None
         if member is not None:
             return member
@@ -162,10 +164,8 @@ class CEnvironment:
 
     def _constant_in(self, unit: _Unit, name: str) -> tuple[int, t.Type] | str | None:
         member = unit.declared.enumerators.get(name)
-        if member is not None:
-            return member
         if name in self._evaluating:  # `#define A A`
-            return None
+            return member
         self._evaluating.add(name)
         try:
             body = self._body(unit, name)
@@ -174,7 +174,9 @@ class CEnvironment:
             value = None
         finally:
             self._evaluating.discard(name)
-        return value if isinstance(value, str) or value is None else (int(value), t.UNKNOWN)
+        if value is None:
+            return member
+        return value if isinstance(value, str) else (int(value), t.UNKNOWN)
 
     def _body(self, unit: _Unit, name: str) -> ast.Expr | None:
         from pytrace.semantics.c.tokens import CError, number
@@ -263,9 +265,13 @@ def read_definitions(
         text = f'#include "{path}"'
         spans.insert(0, Span(Source("--include", text), 0, len(text)))
     env._later = finder
+    env.missing = finder.missing
+    finder.script = frozenset(id(s.source) for s in spans)
+    before = len(diagnostics.errors)
     if not put_off(finder, spans):
         env._own = _Unit.empty(finder, diagnostics)
         _read(env, env._own, spans, diagnostics)
+    env.broken = len(diagnostics.errors) > before
     return env
 
 

@@ -111,6 +111,8 @@ def _expand_all(
         points: list[Point] = []
         uses = frozenset(mentioned(probe))
         for written in probe.points:
+            if any(d.span is written.span for d in diagnostics.errors):
+                continue
             try:
                 found = [p for p in expand(written.text, target) if _runs(p, options.mode) and wanted.search(p.name)]
                 points += (refine(p, uses, target) for p in found)

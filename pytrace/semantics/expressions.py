@@ -114,6 +114,14 @@ class ExpressionChecker:
         """An expression used as true or false."""
         return self.word(node, "a condition (integer, bool or pointer)")
 
+    def kind_of_probe(self) -> str:
+        """The word that the probe's name begins with; empty in a function."""
+        return self.points[0].name.split(":")[0] if self.points else ""
+
+    def where(self) -> str:
+        """What this is, for messages: `kprobe probes`, or `functions`."""
+        return f"{self.kind_of_probe()} probes" if self.points else "functions"
+
     # --- literals and names --------------------------------------------------------------------------
 
     def _Integer(self, n: ast.Integer) -> typed.Expr:
@@ -147,7 +155,9 @@ class ExpressionChecker:
             return typed.Const(value, literal=literal, type=literal_type(value) if literal else kind, span=n.span)
         if entry:
             return self.error(n.span, f"'{n.name}' is a function", f"call it: {entry.signature}")
-        hint = did_you_mean(n.name, [f.name for f in REGISTRY.values() if f.bare])
+        if self.names.names.broken:
+            return self.error(n.span)  # a declaration that was wrong may have declared it
+        hint = did_you_mean(n.name, [f.name for f in REGISTRY.values() if f.bare]) or self.names.missing()
         return self.error(n.span, f"unknown identifier '{n.name}'", hint)
 
     def _Variable(self, n: ast.Variable) -> typed.Expr:
@@ -340,10 +350,12 @@ class ExpressionChecker:
             return self._subprogram_call(subprogram, n)
         entry = REGISTRY.get(name) or REGISTRY.get(numbered(name))
         if entry is None:
-            if name in self.names.macros:
-                return self.error(n.span)  # it does not fit the macro, which was reported
-            known = [*REGISTRY, *self.symbols.subprograms]
-            return self.error(n.span, f"Unknown function: '{name}'", did_you_mean(name, known))
+            macros = self.names.macros
+            if name in macros or (n.bang and macros):
+                return self.error(n.span)  # it does not fit the macro, or there is none, which was reported
+            kind = "macro" if n.bang else "function"
+            known = [*REGISTRY, *self.symbols.subprograms, *macros]
+            return self.error(n.span, f"Unknown {kind}: '{name}'", did_you_mean(name, known))
         if entry.unsafe and not self.options.unsafe:
             return self.error(n.span, f"{name}() is an unsafe function", "run with --unsafe to allow it")
         return entry.check(self, n)

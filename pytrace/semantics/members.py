@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.diagnostics import Span
+from pytrace.probes.base import CtxLoad
 from pytrace.semantics import typed
 from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.widen import convert
@@ -37,8 +38,25 @@ def memory(
     """What stands at an address of the traced system, or of the program for a pointer made by `&`."""
     kind = t.shown(complete(c, kind))
     kind = _spaced(kind, space)
+    offset = _context_offset(address)
+    if offset is not None and bits is None and t.is_word(kind):
+        return typed.ContextLoad(CtxLoad(offset), type=kind, span=span)
     where = "user" if space == "user" else "kernel"
     return typed.Memory(address, where, bits, type=kind, span=span)  # type: ignore[arg-type]  # one of the two
+
+
+def _context_offset(address: typed.Expr) -> int | None:
+    """How far into the probe's context an address is, or None. The verifier makes of such loads what they mean: a
+    struct that stands in the kernel's headers is not what stands in its memory."""
+    match address:
+        case typed.ContextPointer():
+            return 0
+        case typed.Convert(typed.ContextPointer()):
+            return 0
+        case typed.Binary("+", left, typed.Const(number)):
+            start = _context_offset(left)
+            return None if start is None else start + number
+    return None
 
 
 def _spaced(kind: t.Type, space: str) -> t.Type:
@@ -87,17 +105,27 @@ def _offset(c: ExpressionChecker, address: typed.Expr, offset: int) -> typed.Exp
 def field(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
     """`a.b`, `a->b`, `args.b`, tuple and record members."""
     if isinstance(n.object, ast.Identifier) and n.object.name in ("args", "ctx"):
-        return _argument(c, n)
+        context = c.expr(n.object) if n.object.name == "ctx" else None
+        struct = c.context.struct if c.context else None
+        if context is None or (struct and isinstance(context.type, t.Pointer) and context.type.to is struct):
+            return _argument(c, n)
+        return member(c, context, n.name, n.span)
     if isinstance(n.object, ast.Call) and n.object.name == "args" and not n.object.args:
         return _argument(c, n)
     return member(c, c.expr(n.object), n.name, n.span)
 
 
+def no_arguments(c: ExpressionChecker, span: Span) -> typed.Expr:
+    """Says that the probe has nothing that `args` could be."""
+    positional = c.context.positional if c.context else ()
+    hint = f"use arg0 to arg{len(positional) - 1}" if positional else None
+    return c.error(span, f"{c.where()} have no args", hint)
+
+
 def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
     args = c.context.args if c.context else None
     if args is None:
-        where = c.points[0].name.split(":")[0] if c.points else "this"
-        return c.error(n.object.span, f"{where} probes have no args", "use arg0, arg1, … where the probe has those")
+        return no_arguments(c, n.object.span)
     for arg in args:
         if arg.name == n.name:
             return load_argument(c, arg.type, typed.ContextLoad(arg.load, type=arg.type, span=n.span), n.span)

@@ -175,6 +175,10 @@ class Symbols:
             return False
         symbol.writers.add(c.ordinal)
         joined = self.settle(c, symbol, symbol.value, value)
+        if joined is None and isinstance(symbol.value, t.Aggregation) and type(symbol.value) is type(value.type):
+            hint = f"it has {_call(symbol.value)}, this is {_call(value.type)}; give one of them another map"
+            c.error(value.span, f"Different bounds in a single map: @{symbol.name}", hint)
+            return False
         if joined is None:
             c.error(
                 span,
@@ -187,6 +191,18 @@ class Symbols:
             self.learnt.changed = True
         c.warn_of_cast(value, joined)
         return True
+
+
+def _call(kind: t.Type) -> str:
+    """How an aggregation is asked for, where there are several of one kind."""
+    match kind:
+        case t.Hist(bits):
+            return f"hist(…, {bits})"
+        case t.LHist(low, high, step):
+            return f"lhist(…, {low}, {high}, {step})"
+        case t.TSeries(interval, count, merge):
+            return f"tseries(…, {interval}, {count}" + (f', "{merge}")' if merge else ")")
+    return str(kind)
 
 
 def in_session(symbol: typed.MapSymbol) -> str:

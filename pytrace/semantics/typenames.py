@@ -158,11 +158,15 @@ class TypeResolver:
 
     def _unknown(self, span: Span, name: str, quiet: bool) -> t.Type | None:
         """Reports a name that means no type."""
-        if not quiet:
-            self.diagnostics.error(
-                span, f'Cannot resolve unknown type "{name}"', "is it in this kernel's BTF, or declared in the script?"
-            )
+        if not quiet and not self.names.broken:
+            hint = self.missing() or "is it in this kernel's BTF, or declared in the script?"
+            self.diagnostics.error(span, f'Cannot resolve unknown type "{name}"', hint)
         return None
+
+    def missing(self) -> str | None:
+        """The hint that a header may be what is missing."""
+        names = ", ".join(f"<{n}>" for n in self.names.missing)
+        return f"not found: {names}; -I adds a directory" if names else None
 
     def _array(self, node: ast.ArrayType, quiet: bool) -> t.Type | None:
         size = 0

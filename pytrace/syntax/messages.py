@@ -51,6 +51,8 @@ _FOREIGN = {
     "def": "a function is `fn name($a : type) : type { … }`, a macro `macro name(a) { … }`",
 }
 
+_C_WORDS = frozenset("static extern inline const void char short int long unsigned signed float double".split())  # noqa: SIM905
+
 
 def explain(parser: Parser, token: Token) -> tuple[Token, str, str | None]:
     """Where to point, what is wrong, and what to do about it."""
@@ -123,6 +125,8 @@ def _header(
     """Mistakes outside of any action."""
     if "PREDICATE_OPEN" in names:
         hint = "write `probe /condition/ { statements }`; an attach point with spaces in it stands in double quotes"
+        if previous is not None and previous.text in _C_WORDS:
+            return previous, "functions and variables of C cannot stand in a script", _FOREIGN["function"]
         if previous is not None and "/" in previous.text:
             hint = "after a path, a predicate needs a space before its first '/'"
         return token, f"expected '{{' or a predicate after the probe, found '{_short(token)}'", hint

@@ -367,8 +367,38 @@ def test_system_headers_wait_until_they_are_needed(tmp_path: Path) -> None:
             "test:1:18-19: ERROR: unexpected 'b'\nstruct x { int a b; };\n                 ~",
         ),
         (
-            "enum e : u8 { A };",
-            "test:1:8-9: ERROR: unexpected ':'\nenum e : u8 { A };\n       ~",
+            "enum e : u8 { A = 256 };",
+            "test:1:6-7: ERROR: the value 256 of 'A' does not fit in 'uint8'\nenum e : u8 { A = 256 };\n     ~",
+        ),
+        (
+            "enum e : nothing { A };",
+            "test:1:10-17: ERROR: the type of an enum must be one of the integer types\n"
+            "enum e : nothing { A };\n         ~~~~~~~",
+        ),
+        (
+            "struct x { int a; };\nstruct x { long a; };",
+            "test:2:8-9: ERROR: redefinition of 'struct x'\nstruct x { long a; };\n       ~",
+        ),
+        (
+            "struct x { int a; union { int b; struct { int a; }; }; };",
+            "test:1:47-48: ERROR: duplicate member 'a'\n"
+            "struct x { int a; union { int b; struct { int a; }; }; };\n" + " " * 46 + "~",
+        ),
+        (
+            "enum x { A, B, A };",
+            "test:1:16-17: ERROR: redefinition of enumerator 'A'\nenum x { A, B, A };\n               ~",
+        ),
+        (
+            "enum x { A };\nenum y { B, A };",
+            "test:2:13-14: ERROR: redefinition of enumerator 'A'\nenum y { B, A };\n            ~",
+        ),
+        (
+            "enum x { A };\nenum x { A, B };",
+            "test:2:6-7: ERROR: redefinition of 'enum x'\nenum x { A, B };\n     ~",
+        ),
+        (
+            "typedef int x;\ntypedef long x;",
+            "test:2:14-15: ERROR: 'x' is declared as 'int32' and as 'int64'\ntypedef long x;\n             ~",
         ),
         (
             "struct x { int a; };\nstruct y { struct x b",

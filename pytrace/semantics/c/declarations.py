@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pycparser import c_ast
@@ -17,6 +17,7 @@ from pytrace.semantics.c.parse import Parser
 from pytrace.semantics.c.scan import Attribute, Declaration, scan
 from pytrace.semantics.c.tokens import CError, Token
 from pytrace.semantics.typenames import integer_type
+from pytrace.semantics.widen import wrap
 
 if TYPE_CHECKING:
     from pytrace.semantics.cdefs import CEnvironment
@@ -66,6 +67,10 @@ class _Reader:
                     )
                     if packed or aligned:
                         kind = self.into.aligned(kind, aligned or 1)
+                    known = self.into.typedefs.get(node.name)
+                    if known is not None and known != kind and not isinstance(kind, t.Struct | t.Pointer):
+                        message = f"'{node.name}' is declared as '{known}' and as '{kind}'"
+                        raise CError(self._span(_named(node.type).coord), message)
                     self.into.typedefs[node.name] = kind
                 case c_ast.Decl(type=c_ast.Struct() | c_ast.Union() | c_ast.Enum()):
                     self._base(node.type)
@@ -177,6 +182,11 @@ class _Reader:
 
     # --- struct, union, enum --------------------------------------------------------------------------
 
+    def _tag_span(self, node: Any) -> Span:
+        """The name behind the word struct, union or enum."""
+        at = self.parser.index(node.coord)
+        return self.tokens[at if self.tokens[at].text == node.name else at + 1].span
+
     def _body(self, coord: Any) -> int:
         """The `{` after the name of a struct or the word enum."""
         at = self.parser.index(coord)
@@ -187,13 +197,28 @@ class _Reader:
     def _defined_struct(self, node: Any) -> t.Struct:
         tag, body = _tag(node), self._body(node.coord)
         pack = self.scanned.packs.get(body, 0)
-        members = [m for decl in node.decls if isinstance(decl, c_ast.Decl) for m in self._member(decl, pack)]
+        members = [m for decl in node.decls or () if isinstance(decl, c_ast.Decl) for m in self._member(decl, pack)]
+        seen: set[str] = set()
+        for name, coord in _member_names(node):
+            if name in seen:
+                raise CError(self._span(coord), f"duplicate member '{name}'")
+            seen.add(name)
         packed, aligned = self._attributes(self.scanned.of_body.get(body, ()))
         made, boundary = lay_out(tag, node.name or "", members, packed or pack == 1, aligned)
         self.into.alignments[id(made)] = (made, boundary)
+        if node.name and self.into.structs.get((tag, node.name), made) != made:
+            raise CError(self._tag_span(node), f"redefinition of '{tag} {node.name}'")
         if node.name:
             self.into.structs[tag, node.name] = made
         return made
+
+    def _underlying(self, tokens: Sequence[Token], node: Any) -> t.Int:
+        """The integer type that an enum was given."""
+        kind = self._simple(" ".join(sorted((token.text for token in tokens), reverse=True)))
+        if not isinstance(kind, t.Int):
+            span = tokens[0].span.to(tokens[-1].span) if tokens else self._tag_span(node)
+            raise CError(span, "the type of an enum must be one of the integer types")
+        return kind
 
     def _member(self, node: Any, pack: int) -> list[Member]:
         kind = self._type(node.type)
@@ -222,6 +247,8 @@ class _Reader:
             for item in node.values.enumerators:
                 if not isinstance(item, c_ast.Enumerator):
                     continue
+                if item.name in (self.into.enumerators if node.name not in self.into.enums else dict(members)):
+                    raise CError(self._span(item.coord), f"redefinition of enumerator '{item.name}'")
                 if item.value is not None:
                     following = self._constant(item.value, "the value of an enumerator")
                 members.append((item.name, following))
@@ -229,12 +256,21 @@ class _Reader:
                 following += 1
         finally:
             self.into.enumerators = before
-        packed, _ = self._attributes(self.scanned.of_body.get(self._body(node.coord), ()))
+        body = self._body(node.coord)
+        packed, _ = self._attributes(self.scanned.of_body.get(body, ()))
         low, high = min((v for _, v in members), default=0), max((v for _, v in members), default=0)
         signed = low < 0
         wide = low < -(1 << 31) or high >= 1 << (31 if signed else 32)
         made = t.Enum(node.name or "", 8 if packed else 64 if wide else 32, signed, tuple(members))
+        if body in self.scanned.underlying:
+            kind = self._underlying(self.scanned.underlying[body], node)
+            made = t.Enum(made.name, kind.bits, kind.signed, made.members)
+            for name, value in members:
+                if wrap(value, kind) != value:
+                    raise CError(self._tag_span(node), f"the value {value} of '{name}' does not fit in '{kind}'")
         if node.name:
+            if self.into.enums.get(node.name, made) != made:
+                raise CError(self._tag_span(node), f"redefinition of 'enum {node.name}'")
             self.into.enums[node.name] = made
         for name, value in members:
             self.into.enumerators[name] = (value, made)
@@ -243,6 +279,17 @@ class _Reader:
 
 def _tag(node: Any) -> Tag:
     return "struct" if isinstance(node, c_ast.Struct) else "union"
+
+
+def _member_names(node: Any) -> Iterator[tuple[str, Any]]:
+    """The names of members and where they stand, those of anonymous structs and unions included."""
+    for declared in node.decls or ():
+        if not isinstance(declared, c_ast.Decl):
+            continue
+        if declared.name:
+            yield declared.name, _named(declared.type).coord
+        elif isinstance(declared.type, c_ast.Struct | c_ast.Union) and not declared.type.name:
+            yield from _member_names(declared.type)
 
 
 def _named(node: Any) -> Any:

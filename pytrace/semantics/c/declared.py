@@ -47,7 +47,7 @@ class Declarations:
         return own
 
     def complete_pointers(self, btf: Btf | None) -> None:
-        """Gives the structs behind pointers their sizes, which were not known while those were being self."""
+        """Gives the structs behind pointers their sizes, which were not known while those were being made."""
 
         def sized(kind: t.Type) -> t.Type:
             match kind:

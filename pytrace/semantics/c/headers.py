@@ -11,6 +11,24 @@ from pytrace.environment import variable
 
 SYSTEM_DIRECTORIES = ("/usr/include", f"/usr/include/{os.uname().machine}-linux-gnu")
 MAX_HEADER = 16 << 20
+_KERNEL = frozenset(
+    """
+    acpi arch asm asm-generic bcc block bpf clocksource crypto cxl drivers drm dt-bindings fs generated
+    hyperv kernel keys kunit kvm linux math-emu media memory misc mm mtd net pcmcia ras rdma rv scsi security
+    soc sound target trace uapi ufs vdso video virt vmlinux xen
+    """.split()  # noqa: SIM905
+)
+_LIBRARY = frozenset(
+    """
+    aio aliases alloca argp arpa assert bits byteswap complex cpio ctype dirent dlfcn elf endian err errno
+    error execinfo fcntl features fenv float fnmatch ftw getopt glob gnu grp iconv ifaddrs inttypes langinfo
+    libgen limits link locale malloc math mntent monetary mqueue net netdb netinet netpacket nl_types paths
+    poll pthread pty pwd regex resolv sched search semaphore setjmp shadow signal spawn stdalign stdarg
+    stdatomic stdbool stddef stdint stdio stdlib string strings stropts sys syslog tar termio termios time
+    uchar ucontext ulimit unistd utime utmp wait wchar wctype wordexp
+    """.split()  # noqa: SIM905
+)
+"""Where headers of the kernel and of the C library are, or what they are called."""
 _INCLUDE = re.compile(r"""#\s*include\s*([<"])([^<>"\n]+)[>"]""")
 
 
@@ -32,14 +50,21 @@ class Finder:
         self.directories = (*directories, *kernel_directories())
         self.diagnostics = diagnostics
         self.later: list[Source] = []
+        self.missing: list[str] = []
+        self.script: frozenset[int] = frozenset()
+        """The ids of the sources whose mistakes are the script's own."""
 
     def __call__(self, name: str, system: bool, asking: Span) -> Source | None:
         beside = [] if system else [os.path.dirname(asking.source.name)]
         path = self._path(name, beside)
         if path is None:
-            if not system and self.diagnostics is not None and not self._kernel_header(name):
-                searched = " and in ".join(("beside the script", *self.directories))
-                self.diagnostics.error(asking, f"'{name}' file not found", f"looked {searched}; -I adds a directory")
+            self.missing.append(name)
+            asked = not system or id(asking.source) in self.script
+            if self.diagnostics is not None and asked and not self._well_known(name):
+                beside_script = [] if system else ["beside the script"]
+                places = [*beside_script, *self.directories, *(SYSTEM_DIRECTORIES if system else ())]
+                hint = f"looked {'in ' * system}{' and in '.join(places)}; -I adds a directory"
+                self.diagnostics.error(asking, f"'{name}' file not found", hint)
             return None
         try:
             source = _text_of(path)
@@ -62,9 +87,10 @@ class Finder:
         return None
 
     @staticmethod
-    def _kernel_header(name: str) -> bool:
-        """A header of the kernel by its place, whose types BTF has."""
-        return name.startswith(("linux/", "net/", "asm/", "uapi/", "vmlinux", "trace/", "asm-generic/"))
+    def _well_known(name: str) -> bool:
+        """A header of the kernel or the C library by its name, whose types BTF has, and whose constants are known."""
+        first = name.removeprefix("../").split("/")[0].removesuffix(".h")
+        return first in _KERNEL or first in _LIBRARY
 
 
 def put_off(finder: Finder, spans: Sequence[Span]) -> bool:

@@ -184,6 +184,9 @@ class Preprocessor(Pcpp):  # type: ignore[misc]  # pcpp has no type hints
         else:
             self.on_error(key, line, "#include needs a name in <> or quotes")
             return
+        if not name:
+            self.on_error(key, line, "#include needs the name of a file")
+            return
         source = self.find(name, system, self._line(key, line))
         if source is None or source.name in self.include_once:
             return

@@ -22,6 +22,7 @@ _REWRITTEN = {"__signed__": "signed", "__signed": "signed", "__const": "const", 
 _DROPPED = frozenset(("volatile", "__volatile__", "__volatile", "restrict", "__restrict", "__restrict__", "_Atomic"))
 _DROPPED |= {"inline", "__inline", "__inline__", "__always_inline", "_Noreturn", "__thread", "_Thread_local"}
 _DROPPED |= {"__extension__", "__rcu", "__iomem", "__percpu", "__force", "__kernel", "__bitwise", "__safe"}
+_TYPEOF = frozenset(("typeof", "__typeof__", "__typeof", "typeof_unqual"))
 _AFTER_DECLARATOR = frozenset((";", ",", "=", ")"))
 
 
@@ -56,6 +57,8 @@ class Scanned:
     of_one: dict[tuple[int, int], list[Attribute]] = field(default_factory=dict)
     of_body: dict[int, list[Attribute]] = field(default_factory=dict)
     """What is said of the struct, union or enum whose `{` it is."""
+    underlying: dict[int, list[Token]] = field(default_factory=dict)
+    """The type that is said of the enum whose `{` it is."""
     packs: dict[int, int] = field(default_factory=dict)
     """The `#pragma pack` under which a `{` stands."""
 
@@ -106,6 +109,11 @@ class _Scanner:
                 self.pending.append(Attribute(True))
             elif token.text in _ALIGNED - {"aligned"} and self._ahead("("):
                 self.pending.append(Attribute(False, tuple(self._brackets())))
+            elif token.text in _TYPEOF and self._ahead("("):
+                for named in self._brackets():  # a type: of expressions the declarations of C have none
+                    self._keep(named)
+            elif token.text == ":" and self._in_enum_head():
+                self._underlying()
             elif token.text in _WITH_BRACKETS:
                 self._brackets()
             elif token.text == "#" and self._ahead("pragma"):
@@ -115,6 +123,20 @@ class _Scanner:
                 self._keep(replace(token, text=_REWRITTEN.get(token.text, token.text)))
         if self.levels[0].start < len(self.found.tokens):
             self.found.declarations.append(Declaration(self.levels[0].start, len(self.found.tokens)))
+
+    # --- C23 ----------------------------------------------------------------------------------------
+
+    def _in_enum_head(self) -> bool:
+        kept = self.found.tokens
+        return any(t.text == "enum" for t in kept[max(self.levels[-1].start, len(kept) - 2) :])
+
+    def _underlying(self) -> None:
+        """Passes the type that an enum is to have, `enum name : type {`."""
+        start = self.at
+        while self.at < len(self.tokens) and self.tokens[self.at].text not in ("{", ";", "}"):
+            self.at += 1
+        if self._ahead("{"):
+            self.found.underlying[len(self.found.tokens)] = list(self.tokens[start : self.at])
 
     # --- attributes ---------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pytrace.kernel.elf import Elf
+from pytrace.kernel.elf import EM_X86_64, Elf
 from pytrace.kernel.elf_symbols import Symbol
 from pytrace.kernel.glob import compile_glob, is_glob
 from pytrace.probes import binaries
@@ -90,9 +90,7 @@ class UprobeProvider:
         offset = integer(m[2]) if m else 0
         function = m[1] if m and offset is not None else text
         if is_glob(function):
-            for symbol in elf.match(function):
-                if elf.offset_of(symbol.address) is None:
-                    continue
+            for symbol in _probeable(elf, function):
                 yield self._point(file, elf, symbol, 0, symbol.name, symbol.name, context, multi)
             return
         found = elf.function(function) or next(iter(elf.lookup(function)), None)
@@ -113,6 +111,7 @@ class UprobeProvider:
             raise ProbeError(
                 f"'{symbol.name}' is not in the file {file.name}", "it stands in memory that is not loaded from it"
             )
+        _check(elf, offset + add, f"'{symbol.name}'")
         attach = place(file.path, offset + add, self.returns, multi)
         return Point(f"{self.name}:{file.name}:{shown}", attach, context, function=function)
 
@@ -120,6 +119,7 @@ class UprobeProvider:
         offset = elf.offset_of(address)
         if offset is None:
             raise ProbeError(f"{text} is not an address of {file.name}", "addresses are those that nm and objdump show")
+        _check(elf, offset, text)
         inside = elf.at(address)
         attach = place(file.path, offset, self.returns, multi)
         return Point(f"{self.name}:{file.name}:{text}", attach, context, function=inside[0].name if inside else "")
@@ -168,7 +168,7 @@ class UprobeProvider:
                 for _, text in _demangled(file.elf, function[4:].strip('"')):
                     yield f'{self.name}:{file.name}:cpp:"{text}"'
                 continue
-            yield from sorted({f"{self.name}:{file.name}:{s.name}" for s in file.elf.match(function or "*")})
+            yield from sorted({f"{self.name}:{file.name}:{s.name}" for s in _probeable(file.elf, function or "*")})
 
     def describe(self, name: str, target: Target) -> list[str]:
         _, path, *rest = name.split(":")
@@ -179,6 +179,41 @@ class UprobeProvider:
 
                 return dwarf.parameters(file.elf, symbol)
         return []
+
+
+# Opcodes that the kernel does not single-step elsewhere (arch/x86/kernel/uprobes.c, good_insns_64). It looks for those
+# of AVX instructions in the same table, where they mean something else.
+_REFUSED = bytes.fromhex("06070e16171e1f272f373f6061626c6d6e6f9acecfd4d5d6e4e5e6e7eaecedeeeff1f4fafb")
+_VEX = {0xC5: 2, 0xC4: 3}
+_LOCK = 0xF0
+
+
+def _is_locked(elf: Elf, offset: int) -> bool:
+    """Whether it is an instruction with a `lock` prefix. The kernel puts no probe there; it says so only if a process
+    has the file mapped, otherwise the probe would just never fire."""
+    return elf.machine == EM_X86_64 and elf.data[offset] == _LOCK
+
+
+def _probeable(elf: Elf, pattern: str) -> Iterator[Symbol]:
+    """The functions that a glob matches that can be probed. With one other among them, none would be attached."""
+    for symbol in elf.match(pattern):
+        offset = elf.offset_of(symbol.address)
+        if offset is not None and not _is_refused(elf, offset):
+            yield symbol
+
+
+def _is_refused(elf: Elf, offset: int) -> bool:
+    """Whether the kernels of today put no probe there."""
+    if elf.machine != EM_X86_64:
+        return False
+    first = elf.data[offset]
+    return first == _LOCK or (first in _VEX and elf.data[offset + _VEX[first]] in _REFUSED)
+
+
+def _check(elf: Elf, offset: int, where: str) -> None:
+    if _is_locked(elf, offset):
+        hint = "the instruction has a 'lock' prefix; probe the one after it, or the functions that call this one"
+        raise ProbeError(f"The kernel cannot put a probe at {where}", hint)
 
 
 def _has_dwarf(elf: Elf) -> bool:

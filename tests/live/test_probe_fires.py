@@ -144,6 +144,26 @@ def test_a_source_line(pytrace: Runner, program: Path) -> None:
     assert lines(pytrace, f'uprobe:{program}@{source}:{line} {{ printf("%s\\n", func); }}', program) == ["work"]
 
 
+LOCKED = r"""
+__attribute__((noinline)) int plain(int a) { __asm__ volatile("" : "+r"(a)); return a; }
+long word;
+__asm__(".globl locked\n.type locked, @function\nlocked: lock incl word(%rip)\nret\n.size locked, . - locked\n");
+void locked(void);
+int main(void) { for (int i = 0; i < 6; i++) { plain(i); locked(); } return 0; }
+"""
+
+
+def test_an_instruction_that_the_kernel_does_not_probe(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    """Nobody runs the program yet, so the kernel would take the probe, which would never fire."""
+    path = compile_c(LOCKED, "-O1")
+    for where in ("locked", "locked+0"):
+        result = pytrace("-e", f"uprobe:{path}:{where} {{ exit(); }}")
+        assert result.status == 1
+        assert "The kernel cannot put a probe at 'locked'" in result.stderr and "'lock' prefix" in result.stderr
+    assert lines(pytrace, f"uprobe:{path}:locked+7 {{ @ = count(); }}", path) == ["@: 6"]
+    assert sorted(lines(pytrace, f"uprobe:{path}:[lp]*[nd] {{ @[func] = count(); }}", path)) == ["@[plain]: 6"]
+
+
 SYSCALLS = r"""
 #include <fcntl.h>
 #include <unistd.h>

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pytrace.kernel import Kernel
 
 
+ENOTSUPP = 524
+"""The kernel's own, which libc has no words for: an instruction that cannot be probed."""
+
+
 class AttachError(KernelError):
     """A program could not be attached; the message says where to and why."""
 

@@ -9,7 +9,7 @@ import struct
 from pytrace.kernel import bpf
 from pytrace.kernel.bpf import AttachType
 from pytrace.program import KprobeMulti, UprobeMulti
-from pytrace.runtime.attach.link import AttachError, Link, Place
+from pytrace.runtime.attach.link import ENOTSUPP, AttachError, Link, Place
 
 _RETURN = 1
 
@@ -70,5 +70,7 @@ def _reason(error: OSError) -> str:
             return "this kernel has no such links"
         case errno.ENOENT:
             return "there is no such file or function"
+        case n if n == ENOTSUPP:
+            return "the kernel cannot put a probe on one of these instructions"
         case _:
             return error.strerror or str(error)

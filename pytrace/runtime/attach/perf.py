@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pytrace.kernel import KernelError, bpf
 from pytrace.kernel.bpf import AttachType, PerfType
 from pytrace.program import Kprobe, PerfEvent, PerfTracepoint, Uprobe, Watchpoint
-from pytrace.runtime.attach.link import AttachError, Link, Place
+from pytrace.runtime.attach.link import ENOTSUPP, AttachError, Link, Place
 
 _PMU = "/sys/bus/event_source/devices/"
 _MODES = {"r": 1, "w": 2, "x": 4}
@@ -177,7 +177,7 @@ _UPROBE = {
     errno.ENOENT: "there is no such file",
     errno.EINVAL: "the kernel does not allow a probe there",
     errno.EILSEQ: "this is not the start of an instruction",
-    errno.ENOTSUP: "the kernel cannot put a probe on this instruction",
+    ENOTSUPP: "the kernel cannot put a probe on this instruction",
 }
 _EVENT = {
     errno.ENOENT: "this machine has no such event",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
+from pytrace.codegen import direct
 from pytrace.codegen.helpers import Helper
 from pytrace.probes.base import CtxAddress, CtxLoad, DataLoc, RegsLoad, StackLoad, UsdtArgument, UsdtOperand
 from pytrace.semantics import typed
@@ -133,6 +134,9 @@ def read_word(lo: Lower, address: str, bits: int, signed: bool, space: str) -> s
 
 
 def memory_word(lo: Lower, e: typed.Memory) -> str:
+    loaded = direct.word(lo, e)
+    if loaded is not None:
+        return loaded
     address = lo.word(e.address)
     if e.bits is not None:
         return _bitfield(lo, e, address, e.bits)

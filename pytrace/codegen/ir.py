@@ -321,6 +321,14 @@ class Function:
         self.emit(f'{name} = call i64 asm sideeffect "", "=r,0"(i64 {value})')
         return name
 
+    def pinned(self, value: str) -> str:
+        """The same word, made here and nowhere else: no other value looks to LLVM as if it could be made together with
+        it, since each has a number of its own."""
+        self._count += 1
+        name = f"%v{self._count}"
+        self.emit(f'{name} = call i64 asm sideeffect "", "=r,0,i"(i64 {value}, i64 {self._count})')
+        return name
+
     # --- bounds that the verifier can follow ------------------------------------------------------------------
 
     @contextmanager

@@ -26,7 +26,7 @@ _NO_SUCH_FUNCTION = b"pytrace_no_such_function\0"
 _HASH, _ARRAY, _RINGBUF = 1, 2, 27
 _MMAPABLE, _NO_PREALLOC = 1 << 10, 1
 _SLEEPABLE = 1 << 4
-_TYPEDEF, _FUNC = 8, 12
+_STRUCT, _TYPEDEF, _FUNC = 4, 8, 12
 _LOG = 1 << 16
 
 
@@ -314,6 +314,15 @@ def allows(kernel: Kernel, name: str, type: int, expected: int = 0, target: str 
         )
 
 
+def _rdonly_cast(kernel: Kernel) -> None:
+    """A program that is no tracing program may say that there is a task at an address, and read its first word."""
+    cast = _btf_id(kernel, _FUNC, "bpf_rdonly_cast")
+    task = _btf_id(kernel, _STRUCT, "task_struct")
+    call = _insn(0xB7, 1) + _insn(0xB7, 2, imm=task) + _insn(0x85, src=2, imm=cast)
+    with _program(ProgType.RAW_TRACEPOINT, call + _insn(0x61, 0, 0) + _EXIT):
+        pass
+
+
 def _recursion_guard(kernel: Kernel) -> None:
     """It came together with the count of what it kept away, in `struct bpf_prog_info`."""
     with _program(ProgType.RAW_TRACEPOINT) as prog:
@@ -417,6 +426,7 @@ def _features() -> Iterable[Feature]:
     yield f("timer", "timers in maps", "5.15", _knows(169, ProgType.SOCKET_FILTER, "timer_init"))
     yield f("dynptr", "dynamic pointers", "5.19", _knows(197, _RAW, "dynptr_from_mem"))
     yield f("kfunc", "calls of kernel functions", "6.2", _kfunc("bpf_rcu_read_lock", "bpf_rcu_read_unlock"))
+    yield f("rdonly_cast", "plain loads from kernel structs at any address", "6.2", _rdonly_cast)
 
 
 FEATURES = {feature.name: feature for feature in _features()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.kernels import base, cases_kernel, cases_language, cases_user  # noqa: F401  (they add themselves)
+from tests.kernels import base, cases_kernel, cases_language, cases_members, cases_user  # noqa: F401  (they add themselves)
 from tests.kernels.base import Case
 
 _ORDER = list(

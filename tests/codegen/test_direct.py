@@ -86,7 +86,7 @@ SHAPES = (
     "begin { @x = (uint64)0; } rawtracepoint:sched_switch "
     "{ @ = pid & 1 ? (uint64)args.prev.mm.pgd : @x; @x = pid & 2 ? (uint64)args.next : @x; }",
     "rawtracepoint:sched_switch { $t = pid & 1 ? args.prev : args.next; @[$t] = $t.pid; @[curtask] = $t.mm.pgd; }",
-    "rawtracepoint:sched_switch { for ($i : 0..8) { @[$i] = args.prev.pid + curtask.pid; $t = args.next; @b = $t.prio }}",
+    "rawtracepoint:sched_switch { for ($i : 0..8) { @[$i] = args.prev.pid; $t = args.next; @b = $t.prio; } }",
     "fn f($t : struct task_struct *) : int64 { return $t.pid + $t.real_parent.pid; } begin { @ = f(curtask); }",
     "begin { $t = curtask; while ($t.pid > 1) { $t = $t.real_parent; @[$t.pid] = count(); } }",
     "begin { $p = &curtask.se; @ = $p.vruntime; @b = (uint64)$p >> 3; @c = *(&curtask.pid); }",

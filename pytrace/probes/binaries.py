@@ -17,15 +17,22 @@ from pytrace.probes.base import ProbeError, Target
 
 
 class Binary(NamedTuple):
-    """`path` opens the file from here, `name` is what the traced process calls it."""
+    """`path` opens the file from here, `name` is what the traced process calls it. A library in an archive `start`s
+    somewhere in that file and has a `size`."""
 
     path: str
     name: str
+    start: int = 0
+    size: int = 0
 
     @property
     def elf(self) -> Elf:
         """Raises `ProbeError` where it is no ELF file or cannot be read."""
         try:
+            if self.size:
+                from pytrace.kernel.archives import open_member
+
+                return open_member(self.path, self.start, self.size)
             return Elf.open(self.path)
         except KernelError as e:
             raise ProbeError(e.message, e.hint) from e
@@ -34,7 +41,7 @@ class Binary(NamedTuple):
 def find(provider: str, text: str, target: Target) -> list[Binary]:
     """The files that the first part of an attach point names: a path, the bare name of a program or library, a glob of
     paths or of the names of programs in $PATH. With `-p`, in the eyes of that process; globs of names, and nothing for
-    ``*``, are of the files that it executes from then.
+    ``*``, are of the files that it executes from then. `ARCHIVE!/MEMBER` is a library in a ZIP archive.
 
     Raises `ProbeError` if there is none. A glob may bring in files that are no ELF files: they are left out.
     """
@@ -42,6 +49,9 @@ def find(provider: str, text: str, target: Target) -> list[Binary]:
     root = process.root if process else ""
     if not text and process is None:
         raise ProbeError(f"{provider} needs a binary", f"write {provider}:PATH:…, or give a process by -p")
+    archive, inside, member = text.partition("!/")
+    if inside and archive:
+        return list(_members(provider, archive, member, root))
     if not text or is_glob(text):
         found = list(_each_once(_candidates(text or "*", process, root)))
         if not found:
@@ -52,6 +62,26 @@ def find(provider: str, text: str, target: Target) -> list[Binary]:
         where = f" in the mount namespace of process {target.pid}" if root else ""
         raise ProbeError(f"{provider} target file '{text}' does not exist or is not executable{where}")
     return [Binary(path, path.removeprefix(root))]
+
+
+def _members(provider: str, archive: str, pattern: str, root: str) -> Iterator[Binary]:
+    """The libraries in an archive."""
+    from pytrace.kernel.archives import members
+
+    try:
+        found = members(root + archive, pattern)
+    except KernelError as e:
+        raise ProbeError(f"{provider} target {e.message}", e.hint) from e
+    if not found:
+        raise ProbeError(f"{provider} target '{archive}' has no member '{pattern}'", f"unzip -l {archive} shows them")
+    for member in found:
+        name = f"{archive}!/{member.name}"
+        if not member.stored:
+            hint = "what runs is a copy that was unpacked somewhere: probe that file"
+            raise ProbeError(
+                f"{provider} target '{name}' is compressed, so that no process can run it from there", hint
+            )
+        yield Binary(root + archive, name, member.start, member.size)
 
 
 def _candidates(pattern: str, process: Process | None, root: str) -> Iterator[Binary]:

@@ -36,21 +36,20 @@ _ENCODINGS = {
 
 
 @lru_cache(maxsize=8)
-def _open(path: str) -> Any:
+def _open(elf: Elf) -> Any:
     try:
         from elftools.elf.elffile import ELFFile
     except ImportError as e:
         raise ProbeError("debug info needs pyelftools", "pip install pyelftools") from e
-    with open(path, "rb") as file:
-        import io
+    import io
 
-        return ELFFile(io.BytesIO(file.read())).get_dwarf_info()
+    return ELFFile(io.BytesIO(elf.data[:])).get_dwarf_info()
 
 
 def info(elf: Elf) -> Any:
     """The debug info of a file or of its debug file; None if it has none. Raises `ProbeError` without pyelftools."""
     source: Elf | None = elf if elf.section(".debug_info") else find_debug_file(elf)
-    return _open(source.path) if source and source.path and source.section(".debug_info") else None
+    return _open(source) if source and source.section(".debug_info") else None
 
 
 # --- functions ------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@
 
 BINARY is a path, a program in $PATH, or a library by name (`libc`, `libssl.so.3`) as the dynamic loader finds it;
 with `-p PID` as that process sees it, which may be in a container. A glob is one of paths, of programs in $PATH, or
-with `-p` of the names of the files that the process executes from. `arg0`, `arg1`, … are the arguments as unsigned
+with `-p` of the names of the files that the process executes from. `app.apk!/lib/x86_64/libfoo.so` is a library that is
+stored, not compressed, in a ZIP archive. `arg0`, `arg1`, … are the arguments as unsigned
 numbers, `reg("name")` any register, `func` the function; where the binary has debug info, `args.NAME` are typed.
 Symbols come from .symtab, .dynsym and separate debug files. How they attach: `probes.lowering`.
 """
@@ -112,7 +113,7 @@ class UprobeProvider:
                 f"'{symbol.name}' is not in the file {file.name}", "it stands in memory that is not loaded from it"
             )
         _check(elf, offset + add, f"'{symbol.name}'")
-        attach = place(file.path, offset + add, self.returns, multi)
+        attach = place(file.path, file.start + offset + add, self.returns, multi)
         return Point(f"{self.name}:{file.name}:{shown}", attach, context, function=function)
 
     def _at_address(self, file: Binary, elf: Elf, text: str, address: int, context: Context, multi: bool) -> Point:
@@ -121,7 +122,7 @@ class UprobeProvider:
             raise ProbeError(f"{text} is not an address of {file.name}", "addresses are those that nm and objdump show")
         _check(elf, offset, text)
         inside = elf.at(address)
-        attach = place(file.path, offset, self.returns, multi)
+        attach = place(file.path, file.start + offset, self.returns, multi)
         return Point(f"{self.name}:{file.name}:{text}", attach, context, function=inside[0].name if inside else "")
 
     def _at_line(self, path: str, source: str, parts: list[str], context: Context, target: Target) -> list[Point]:

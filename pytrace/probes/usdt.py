@@ -65,14 +65,14 @@ class UsdtProvider:
             unique = list(dict.fromkeys(forms))
             attach: Attach = UprobeMulti(
                 file.path,
-                tuple(n.offset for n in notes),
-                tuple(n.semaphore_offset for n in notes) if any(n.semaphore_offset for n in notes) else (),
+                tuple(file.start + n.offset for n in notes),
+                tuple(_semaphore(file, n) for n in notes) if any(n.semaphore_offset for n in notes) else (),
                 tuple(unique.index(f) for f in forms),
             )
             yield Point(name, attach, _context(unique, AttachType.TRACE_UPROBE_MULTI), function=function)
             return
         for note, form in zip(notes, forms, strict=True):
-            attach = Uprobe(file.path, note.offset, ref_ctr_offset=note.semaphore_offset)
+            attach = Uprobe(file.path, file.start + note.offset, ref_ctr_offset=_semaphore(file, note))
             yield Point(name, attach, _context([form], 0), function=function)
 
     def matches(self, pattern: str, target: Target) -> Iterator[str]:
@@ -87,6 +87,11 @@ class UsdtProvider:
 
     def describe(self, name: str, target: Target) -> list[str]:
         return []
+
+
+def _semaphore(file: Binary, note: UsdtNote) -> int:
+    """Where in the file the semaphore is, 0 if there is none."""
+    return file.start + note.semaphore_offset if note.semaphore_offset else 0
 
 
 def _grouped(elf: Elf) -> dict[tuple[str, str], list[UsdtNote]]:

@@ -161,10 +161,15 @@ class Symbols:
         return known
 
     def _user_symbol(self, mapping: Mapped, offset: int, pid: int) -> Symbol:
-        elf = self._file(mapping, pid)
+        elf, start = self._file(mapping, pid), 0
+        if elf is None:
+            from pytrace.kernel.archives import open_at
+            from pytrace.kernel.process import Process
+
+            elf, start = open_at(Process(pid).path(mapping), offset) or (None, 0)
         if elf is None:
             return Symbol(0, module=mapping.path, file_offset=offset)
-        where = elf.address_of(offset)
+        where = elf.address_of(offset - start)
         found = elf.at(where) if where is not None else None
         if found is None:
             return Symbol(0, module=mapping.path, file_offset=offset, build_id=elf.build_id)

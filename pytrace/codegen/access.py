@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 from pytrace import types as t
 from pytrace.codegen import direct
 from pytrace.codegen.helpers import Helper
-from pytrace.probes.base import CtxAddress, CtxLoad, DataLoc, RegsLoad, StackLoad, UsdtArgument, UsdtOperand
+from pytrace.probes.base import (
+    CtxAddress,
+    CtxLoad,
+    DataLoc,
+    RegsCopy,
+    RegsLoad,
+    StackAddress,
+    StackLoad,
+    UsdtArgument,
+    UsdtOperand,
+)
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -21,9 +31,7 @@ PROG_TYPE_TRACEPOINT = 5
 
 
 def context_word(lo: Lower, e: typed.ContextLoad) -> str:
-    """A word from the context. Loads are volatile: the verifier wants each with its full width, and LLVM would
-    narrow.
-    """
+    """A word from the context."""
     f = lo.f
     context = lo.program.context
     ctx = lo.context()
@@ -31,15 +39,15 @@ def context_word(lo: Lower, e: typed.ContextLoad) -> str:
     match e.load:
         case CtxLoad():
             if context.prog_type == PROG_TYPE_TRACEPOINT:
-                return f.load(f.offset(ctx, e.load.offset), bits, signed, volatile=True)
-            value = f.load(f.offset(ctx, e.load.offset), volatile=True)
+                return _from_context(lo, e.load.offset, bits, signed)
+            value = _from_context(lo, e.load.offset)
             if context.btf and isinstance(e.type, t.Pointer):
                 return launder(lo, value)
             return f.extend(value, bits, signed)
         case CtxAddress():
             return f.address(f.offset(ctx, e.load.offset))
         case DataLoc():
-            where = f.load(f.offset(ctx, e.load.offset), 32, volatile=True)
+            where = _from_context(lo, e.load.offset, 32)
             base = f.address(ctx)
             at = f.add(base, f.binary("and", where, 0xFFFF))
             return f.add(at, e.load.offset + 4) if e.load.relative else at
@@ -47,9 +55,23 @@ def context_word(lo: Lower, e: typed.ContextLoad) -> str:
             return f.extend(register(lo, e.load), bits, signed)
         case StackLoad():
             return f.extend(_stack_argument(lo, e.load), bits, signed)
+        case StackAddress():
+            return f.add(_stack_pointer(lo), e.load.offset)
+        case RegsCopy(offsets):
+            room = lo.scratch(8 * len(offsets))
+            for number, offset in enumerate(offsets):
+                f.store(register(lo, RegsLoad(offset)), f.offset(room, 8 * number))
+            return f.address(room)
         case UsdtArgument():
             return f.extend(_usdt(lo, e.load), bits, signed)
     raise TypeError(f"unknown load {e.load}")
+
+
+def _from_context(lo: Lower, offset: int, bits: int = 64, signed: bool = False) -> str:
+    """Loads are volatile: the verifier wants each with its full width, and LLVM would narrow. And pinned: of the loads
+    in two branches LLVM would make one, at an offset that varies."""
+    f = lo.f
+    return f.pinned(f.load(f.offset(lo.context(), offset), bits, signed, volatile=True))
 
 
 def launder(lo: Lower, word: str) -> str:
@@ -63,21 +85,23 @@ def launder(lo: Lower, word: str) -> str:
 def register(lo: Lower, load: RegsLoad) -> str:
     """A register of the context's pt_regs, or of the pt_regs that the context points to."""
     f = lo.f
-    ctx = lo.context()
     if load.pointer is None:
-        return f.load(f.offset(ctx, load.offset), volatile=True)
-    base = f.load(f.offset(ctx, load.pointer), volatile=True)
+        return _from_context(lo, load.offset)
+    base = _from_context(lo, load.pointer)
     if lo.program.context.btf:
         return f.load(f.offset(f.pointer(base), load.offset), volatile=True)
     return read_word(lo, f.add(base, load.offset), 64, False, "kernel")
 
 
 def _stack_argument(lo: Lower, load: StackLoad) -> str:
+    return read_word(lo, lo.f.add(_stack_pointer(lo), load.offset), 64, False, lo.program.context.space)
+
+
+def _stack_pointer(lo: Lower) -> str:
     from pytrace.probes.regs import MACHINES
 
     machine = MACHINES[lo.unit.kernel.machine]
-    pointer = register(lo, machine.load(machine.stack_pointer))
-    return read_word(lo, lo.f.add(pointer, load.offset), 64, False, lo.program.context.space)
+    return register(lo, machine.load(machine.stack_pointer))
 
 
 def _usdt(lo: Lower, load: UsdtArgument) -> str:

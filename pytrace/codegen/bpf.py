@@ -20,7 +20,7 @@ from pytrace.codegen.lower import Lower
 from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.diagnostics import Diagnostic, ScriptError
 from pytrace.probes.base import Point, SyscallGuard
-from pytrace.probes.lowering import merge
+from pytrace.probes.lowering import merge, session
 from pytrace.program import (
     BPF_F_RDONLY_PROG,
     EXIT_FLAG,
@@ -32,7 +32,7 @@ from pytrace.program import (
     TestRun,
     UprobeMulti,
 )
-from pytrace.record import fields, is_record, record
+from pytrace.record import fields, is_record, record, replace
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ UNFILTERED = frozenset(("begin", "end", "test", "bench", "self", "interval", "it
 _UNSTOPPED = frozenset(("begin", "end", "test", "bench"))
 """Probes that are run one after the other, by somebody who sees himself whether there was an `exit()`."""
 _EXITS = frozenset(("exit", "assert"))
+STACK, FRAMES, MAPS = 512, 8, 64
+"""What the kernel allows a program: MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_USED_MAPS."""
 _LOOPS = typed.ForMap | typed.ForRange | typed.While
 
 
@@ -61,18 +63,20 @@ class Body:
 
 @record
 class Plan:
-    """A BPF program to be: its bodies run one after the other."""
+    """A BPF program to be: its bodies run one after the other. In a `session` there are two, for the entry of functions
+    and for their return."""
 
     name: str
     bodies: tuple[Body, ...]
     dispatch: bool = False
+    session: bool = False
 
     @property
     def points(self) -> tuple[Point, ...]:
         return tuple(p for body in self.bodies for p in body.points)
 
 
-def plan(script: typed.Script) -> list[Plan]:
+def plan(script: typed.Script, kernel: Kernel) -> list[Plan]:
     """Which programs there will be."""
     plans: list[Plan] = []
     dispatched: dict[object, list[Body]] = {}
@@ -87,10 +91,15 @@ def plan(script: typed.Script) -> list[Plan]:
                 dispatched.setdefault(key, []).append(body)
             else:
                 order.append(body)
+    sessions = _sessions([item for item in order if isinstance(item, Body)], kernel)
+    paired = {id(leave) for _, leave, _ in sessions.values()}
     for item in order:
         name = f"p{len(plans)}"
         if isinstance(item, Body):
-            plans.append(Plan(name, (item,)))
+            if id(item) in sessions:
+                plans.append(Plan(name, sessions[id(item)][2], session=True))
+            elif id(item) not in paired:
+                plans.append(Plan(name, (item,)))
         else:
             plans.append(Plan(name, tuple(dispatched[item]), dispatch=True))
     return plans
@@ -106,6 +115,22 @@ def _bodies(probe: typed.Probe) -> Iterator[Body]:
     else:
         for i, point in enumerate(probe.points):
             yield Body(probe, (point,), i)
+
+
+def _sessions(bodies: list[Body], kernel: Kernel) -> dict[int, tuple[Body, Body, tuple[Body, Body]]]:
+    """By the `id` of the body for the entry of functions: it, the one for their return, and both as they are in one
+    program. Each is in one pair at most."""
+    found: dict[int, tuple[Body, Body, tuple[Body, Body]]] = {}
+    free = [b for b in bodies if getattr(b.points[0].attach, "returns", False)]
+    for enter in bodies:
+        for leave in free if not getattr(enter.points[0].attach, "returns", True) else ():
+            both = session(enter.points, leave.points, kernel)
+            if both is not None:
+                one, other = (replace(body, points=points) for body, points in zip((enter, leave), both, strict=True))
+                found[id(enter)] = enter, leave, (one, other)
+                free.remove(leave)
+                break
+    return found
 
 
 def _has_cookies(points: tuple[Point, ...]) -> bool:
@@ -140,10 +165,14 @@ def _needs_frame(body: Body) -> bool:
     return False
 
 
-def build(script: typed.Script, source: Source, kernel: Kernel, options: Options, config: Config) -> Unit:
-    """Emits every program's IR into a new unit, which then has everything but machine code."""
+def build(
+    script: typed.Script, source: Source, kernel: Kernel, options: Options, config: Config, *, spill: bool = False
+) -> Unit:
+    """Emits every program's IR into a new unit, which then has everything but machine code. With `spill` values live
+    in memory of the CPU where they would otherwise be on the stack, which is slower."""
     unit = Unit(source, kernel, options, config)
-    unit.plans = plan(script)
+    unit.spill, unit.script = spill, script
+    unit.plans = plan(script, kernel)
     if len(unit.plans) > config.max_bpf_progs:
         text = f"this makes {len(unit.plans)} BPF programs; the limit is {config.max_bpf_progs}"
         hint = "raise it: config = { max_bpf_progs = N }"
@@ -192,8 +221,20 @@ def _emit(unit: Unit, p: Plan) -> None:
         # What a test probe returns is its verdict.
         lo.returns_value = True
         f.result()
-    for body in p.bodies:
-        _emit_body(unit, lo, p, body)
+    if p.session:
+        enter, leave = p.bodies
+        at_entry, at_return, done = f.label("entry"), f.label("return"), f.label("done")
+        returning = f.kernel_function("bpf_session_is_return", "i64", "ptr %ctx")
+        f.branch(f.truth(f.binary("and", returning, 1)), at_return, at_entry)
+        f.place(at_entry)
+        _emit_body(unit, lo, p, enter)
+        f.jump(done)
+        f.place(at_return)
+        _emit_body(unit, lo, p, leave)
+        f.place(done)
+    else:
+        for body in p.bodies:
+            _emit_body(unit, lo, p, body)
     if program.has_callbacks:
         f.frame(program.frame_size)
     f.ret(f.op(f"trunc i64 {f.load('%result')} to i32") if lo.returns_value else str(context.returns))
@@ -207,6 +248,7 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
     program = lo.program
     program.context = probe.context
     program.fixed_point = body.fixed
+    program.point_operand = ""
     first = len(unit.probes)
     unit.probes += [point.name for point in body.points]
     program.probe_index = str(first)
@@ -316,9 +358,15 @@ def _native_only(lo: Lower, guard: SyscallGuard, end: str) -> None:
 
 
 def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> Program:
-    """Machine code for everything that was emitted."""
+    """Machine code for everything that was emitted; where that needs more stack than there is, it is emitted anew.
+    Raises `ScriptError` for what no kernel would load."""
     obj = Object(llvm.emit_object(llvm.optimise(unit.text())))
+    if unit.script is not None and any(obj.stack(p.name)[0] > STACK for p in unit.plans):
+        source = unit.module.source
+        unit = build(unit.script, source, unit.kernel, unit.options, unit.config, spill=True)
+        obj = Object(llvm.emit_object(llvm.optimise(unit.text())))
     progs = tuple(_prog(obj, p) for p in unit.plans)
+    _check_limits(unit, obj, progs)
     used = {r.map for p in progs for r in p.relocs}
     tables = tuple(
         MapSpec(name, MapType.ARRAY, 4, len(section.data), 1, BPF_F_RDONLY_PROG, section.data, frozen=True)
@@ -346,12 +394,32 @@ def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> 
 
 
 _ALWAYS = frozenset(("ring", "counters"))
+def _check_limits(unit: Unit, obj: Object, progs: tuple[ProgSpec, ...]) -> None:
+    """Raises `ScriptError` where a program is larger than kernels allow."""
+    found = []
+    for p, prog in zip(unit.plans, progs, strict=True):
+        span = p.bodies[0].probe.span
+        size, frames = obj.stack(p.name)
+        maps = len({r.map for r in prog.relocs})
+        if frames > FRAMES:
+            text = f"loops and functions are nested {frames - 1} deep here; the kernel allows {FRAMES - 1}"
+            found.append(Diagnostic(span, text, "split the probe, or loop over a range of a * b"))
+        elif size > STACK:
+            text = f"this needs {size} bytes of stack, and a BPF program has {STACK}"
+            found.append(Diagnostic(span, text, "split the probe into several, or keep values in maps"))
+        if maps > MAPS:
+            text = f"this uses {maps} maps; the kernel allows a BPF program {MAPS}, ring and counters included"
+            found.append(Diagnostic(span, text, "make one map with a key of several, or split the probe into several"))
+    if found:
+        raise ScriptError(found)
+
+
 
 
 def _prog(obj: Object, p: Plan) -> ProgSpec:
     linked = obj.link(p.name)
-    context = p.bodies[0].probe.context
-    points = p.points
+    context = p.bodies[0].points[0].context
+    points = p.bodies[0].points if p.session else p.points
     return ProgSpec(
         name=p.name,
         type=context.prog_type,

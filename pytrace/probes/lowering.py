@@ -11,6 +11,8 @@ A user names what to observe. What that costs differs by a factor of ten between
                                       One function: fentry/fexit where BTF describes it and nothing needs the registers
                                       (`refine`), or where the kernel has no kprobes at all.
     uprobe:B:F, usdt:B:F              many places: one uprobe.multi link (6.6+), else a perf uprobe each.
+    kprobe:F with kretprobe:F         of the same functions, where neither became fentry or fexit: one kprobe.session
+    uprobe:B:F with uretprobe:B:F     link (6.10+), uprobe.session link (6.13+) and one program for both (`session`).
 
 `explain` says the same about given points, for `-d attach`.
 """
@@ -45,6 +47,8 @@ from pytrace.types import Struct, Type
 
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
+
+Points = tuple[Point, ...]
 
 # A kernel stack taken in a raw tracepoint program begins with the program itself and bpf_trace_runN; whether there is a
 # frame of __bpf_trace_X below depends on how the kernel was compiled, so what shows the stack leaves that out.
@@ -204,6 +208,59 @@ def _counters(attach: UprobeMulti) -> tuple[int, ...]:
 
 def _without_zeros(attach: UprobeMulti) -> UprobeMulti:
     return attach if any(attach.ref_ctr_offsets) else replace(attach, ref_ctr_offsets=())
+
+
+# --- a function's entry and its return, one link -------------------------------------------------
+
+
+def session(enter: Sequence[Point], leave: Sequence[Point], kernel: Kernel) -> tuple[Points, Points] | None:
+    """The points of a probe on functions and of one on the return of the same functions, for a program that sees both;
+    None if they are not that, or the kernel has no such links."""
+    both = [_as_multi(points, returns) for points, returns in ((enter, False), (leave, True))]
+    if not all(both) or [_places(p) for p in both[0]] != [_places(p) for p in both[1]]:
+        return None
+    kprobes = isinstance(both[0][0].attach, KprobeMulti)
+    if not has(kernel, "kprobe_session" if kprobes else "uprobe_session"):
+        return None
+    expected = AttachType.TRACE_KPROBE_SESSION if kprobes else AttachType.TRACE_UPROBE_SESSION
+    first, second = (
+        tuple(
+            replace(p, context=replace(p.context, expected_attach_type=expected), attach=_in_session(p.attach))
+            for p in points
+        )
+        for points in both
+    )
+    return first, second
+
+
+def _as_multi(points: Sequence[Point], returns: bool) -> Points:
+    """The points with an attachment for many places in the stead of one for one; none if they are no such points."""
+    found = []
+    for p in points:
+        match p.attach:
+            case Kprobe(function, 0, 0) if function and p.attach.returns == returns:
+                found.append(replace(p, attach=KprobeMulti((function,), returns=returns)))
+            case Uprobe(path, offset, _, semaphore, 0) if p.attach.returns == returns and not semaphore:
+                found.append(replace(p, attach=UprobeMulti(path, (offset,), returns=returns)))
+            case KprobeMulti() | UprobeMulti() if p.attach.returns == returns:
+                found.append(p)
+            case _:
+                return ()
+    return tuple(found)
+
+
+def _places(point: Point) -> object:
+    match point.attach:
+        case KprobeMulti(functions):
+            return functions
+        case UprobeMulti(path, offsets, semaphores):
+            return path, offsets, semaphores
+    return None
+
+
+def _in_session(attach: Attach) -> Attach:
+    assert isinstance(attach, KprobeMulti | UprobeMulti)
+    return replace(attach, session=True, returns=False)
 
 
 # --- what was decided, in words --------------------------------------------------------------------

@@ -82,6 +82,8 @@ def test_the_helper_reads_the_rest(script: str, options: dict[str, object]) -> N
 
 
 SHAPES = (
+    "tracepoint:sched:sched_switch { if (pid & 1) { @ = sum(args.prev_pid); } else { @ = sum(args.next_pid); } }",
+    'profile:hz:99 { if (pid & 1) { @ = sum(reg("ip")); } else { @ = sum(reg("sp")); } }',
     "rawtracepoint:sched_switch { @ = pid & 1 ? args.prev.pid : args.next.pid; }",
     "begin { @x = (uint64)0; } rawtracepoint:sched_switch "
     "{ @ = pid & 1 ? (uint64)args.prev.mm.pgd : @x; @x = pid & 2 ? (uint64)args.next : @x; }",

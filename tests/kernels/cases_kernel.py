@@ -7,6 +7,8 @@ import threading
 
 from pytrace.diagnostics import ScriptError
 from pytrace.kernel import KernelError
+from pytrace.program import KprobeMulti
+from pytrace.runtime import Child, Session
 from tests.kernels.base import Guest, case, entries, same
 from tests.kernels.targets import ROUNDS
 
@@ -184,6 +186,32 @@ def _(guest: Guest) -> None:
         "kretprobe:vfs_read /@size[tid]/ { @[retval == @size[tid]] = count(); delete(@size[tid]); }"
     )
     same(entries(found), {"1": str(ROUNDS)} if "@[1]" in found[0] else {"true": str(ROUNDS)})
+
+
+def one_link(session: Session, kind: type) -> None:
+    """Entry and return are one program with one link, where the kernel has such links."""
+    (loaded,) = session.loaded
+    found = [a for prog in loaded.program.progs for a in prog.attach]
+    same([type(a) for a in found], [kind])
+    assert found[0].session, found
+
+
+@case("kretprobe", "one link with a kprobe", "kprobe_session")
+def _(guest: Guest) -> None:
+    """Of several functions, and of one whose registers are looked at; each part has its own predicate and return."""
+    script = (
+        f'kprobe:$F {READS.replace("$N", "arg2")} {{ @size[tid] = reg("dx"); if (arg2 == {SIZES[-1]}) {{ return; }} '
+        "@enter[probe, func] = count(); } "
+        'kretprobe:$F /@size[tid]/ { if (retval == @size[tid] && reg("ax") == retval) { '
+        "@[probe, func] = count(); } delete(@size[tid]); }"
+    )
+    for function in ("vfs_read", "vfs_rea*"):
+        session, out = guest.session(script.replace("$F", function), Child([guest.program, str(ROUNDS)]))
+        with session:
+            one_link(session, KprobeMulti)
+            session.run()
+        same(entries(out.lines), {"kretprobe:vfs_read, vfs_read": str(ROUNDS)})
+        same(entries(out.lines, "@enter"), {"kprobe:vfs_read, vfs_read": str(ROUNDS - 1)})
 
 
 @case("fentry", "arguments", "fentry")

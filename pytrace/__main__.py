@@ -17,8 +17,24 @@ def console() -> NoReturn:
     """Runs the process's command line and ends the process."""
     # What a start makes stays to the end: looking through it for garbage again and again takes 4 ms of it.
     gc.set_threshold(50_000, 20, 50)
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _fill_gaps()
     status = main()
     leave(status)
+
+
+def _fill_gaps() -> None:
+    """Puts something where a standard file was closed by whoever started us: the next file that we open, a map or the
+    cache, would take its number and be written to. Reading there is a mistake, writing to stdout too; what is said on
+    stderr goes nowhere."""
+    for fd, (name, mode) in enumerate((("stdin", os.O_WRONLY), ("stdout", os.O_RDONLY), ("stderr", os.O_WRONLY))):
+        if getattr(sys, name) is None:
+            found = os.open(os.devnull, mode)
+            if found != fd:
+                os.dup2(found, fd)
+                os.close(found)
+            os.set_inheritable(fd, True)
+            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115  until the end
 
 
 def leave(status: int) -> NoReturn:
@@ -36,7 +52,7 @@ def leave(status: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError):
-        sys.exit(status)
+        status = status or 1
     os._exit(status & 0xFF)  # as the kernel hands it on
 
 

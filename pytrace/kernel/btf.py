@@ -70,7 +70,9 @@ class Btf:
                 f"the kernel's BTF cannot be read: {path}: {error.strerror}",
                 "check the environment variable that names it"
                 if other
-                else "it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y",
+                else "it needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+                if os.path.isdir("/sys/kernel")
+                else "sysfs is not mounted here: mount -t sysfs sysfs /sys",
             ) from error
         return Btf.open(data, "" if other else kernel_build_id())
 

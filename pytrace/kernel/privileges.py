@@ -17,7 +17,10 @@ def require(status: str = "/proc/self/status", lockdown: str = "/sys/kernel/secu
     """Raises `PrivilegeError` without CAP_SYS_ADMIN (or from Linux 5.8 on CAP_BPF and CAP_PERFMON), or under a lockdown
     that forbids reading kernel memory."""
     capabilities = 0
-    for line in _read(status).splitlines():
+    said = _read(status)
+    if not said:
+        raise PrivilegeError(f"{status} cannot be read: tracing needs /proc (mount -t proc proc /proc)")
+    for line in said.splitlines():
         if line.startswith("CapEff:"):
             capabilities = int(line.split()[1], 16)
     may = capabilities >> CAP_SYS_ADMIN & 1 or (capabilities >> CAP_BPF & 1 and capabilities >> CAP_PERFMON & 1)
@@ -27,6 +30,10 @@ def require(status: str = "/proc/self/status", lockdown: str = "/sys/kernel/secu
                 "this root lacks the capabilities CAP_BPF and CAP_PERFMON (a container?): "
                 "run it privileged, or with --cap-add BPF --cap-add PERFMON --cap-add SYS_ADMIN"
             )
+        if capabilities >> CAP_BPF & 1:
+            raise PrivilegeError("tracing needs CAP_PERFMON besides CAP_BPF, or root")
+        if capabilities >> CAP_PERFMON & 1:
+            raise PrivilegeError("tracing needs CAP_BPF besides CAP_PERFMON, or root")
         raise PrivilegeError("tracing needs root: run this with sudo")
     if "[confidentiality]" in _read(lockdown):
         raise PrivilegeError(

@@ -56,6 +56,8 @@ def load_btf(data: bytes) -> int:
     try:
         return bpf.btf_load(data)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EPERM):  # none of them is about the BTF
+            raise LoadError(f"cannot load the program's BTF: {error.strerror}") from error
         log = bpf.Mapping(-1, 1 << 20)
         with contextlib.suppress(OSError):  # the first error is the one to report
             bpf.btf_load(data, log.address, log.length)

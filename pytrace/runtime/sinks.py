@@ -15,8 +15,12 @@ class FdSink:
 
     def write(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self.fd, view) :]
+        except OSError as error:
+            error.filename = "standard output" if self.fd == 1 else "the output"
+            raise
 
     def isatty(self) -> bool:
         return os.isatty(self.fd)

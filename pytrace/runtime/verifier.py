@@ -35,7 +35,8 @@ class VerifierError(KernelError):
         self.complaint = complaints[-1].strip() if complaints else ""
         at = [int(m[1]) for line in lines if (m := _INSN.match(line))]
         self.location = line_of(spec, at[-1], btf) if at and self.complaint else None
-        super().__init__(self._short(error), "-d verifier shows the whole log" if log else None)
+        hint = "ulimit -n raises that limit" if error.errno == errno.EMFILE else None
+        super().__init__(self._short(error), hint or ("-d verifier shows the whole log" if log else None))
 
     def _short(self, error: OSError) -> str:
         reason = self.complaint or _reason(error)

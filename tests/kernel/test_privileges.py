@@ -30,13 +30,18 @@ def test_either_set_of_capabilities_is_enough(tmp_path: Path, capabilities: tupl
 
 @pytest.mark.parametrize("capabilities", [(), (CAP_BPF,), (CAP_PERFMON,)])
 def test_too_few(tmp_path: Path, capabilities: tuple[int, ...]) -> None:
-    with pytest.raises(PrivilegeError, match="sudo" if os.geteuid() else "CAP_BPF and CAP_PERFMON"):
+    with pytest.raises(PrivilegeError, match="sudo|or root" if os.geteuid() else "CAP_BPF and CAP_PERFMON"):
         require(status(tmp_path, *capabilities), str(tmp_path / "absent"))
 
 
 def test_lockdown_that_hides_the_kernel(tmp_path: Path) -> None:
     with pytest.raises(PrivilegeError, match="confidentiality"):
         require(status(tmp_path, CAP_SYS_ADMIN), lockdown(tmp_path, "none integrity [confidentiality]\n"))
+
+
+def test_without_proc_that_is_what_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PrivilegeError, match="needs /proc"):
+        require(str(tmp_path / "absent"), str(tmp_path / "absent"))
 
 
 def test_no_file_to_ask_forbids_nothing(tmp_path: Path) -> None:

@@ -373,6 +373,23 @@ class Inet(Type):
 
 
 @record
+class Prefix(Type):
+    """An address and how much of it counts, the key of an `lpm` map: u32 32 + the number of bits, then as many bytes as
+    the kernel compares: u32 family (so that no IPv4 address is in an IPv6 network), 16 bytes of address, 4 zeros."""
+
+    @property
+    def size(self) -> int:
+        return 28
+
+    @property
+    def align(self) -> int:
+        return 4
+
+    def __str__(self) -> str:
+        return "prefix"
+
+
+@record
 class Mac(Type):
     """Six bytes that print as `AA:BB:CC:DD:EE:FF`."""
 

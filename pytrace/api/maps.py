@@ -9,6 +9,7 @@ from pytrace.api.engine import Engine, SessionOver
 from pytrace.api.values import named, named_entries, naming
 from pytrace.output import Entry, Text, Words, ordered
 from pytrace.record import record
+from pytrace.types import Prefix
 
 if TYPE_CHECKING:
     import pandas
@@ -86,7 +87,7 @@ class Kept:
 def _lookup(session: Session, name: str, key: Any) -> Any:
     target: ScriptMap = session.maps[name]
     key_type, value_type = target.user_map.key, target.user_map.value
-    if key_type is not None and naming(key_type) is not None:
+    if key_type is not None and naming(key_type) is not None and not isinstance(key_type, Prefix):
         return snapshot(session, name).values[key]
     return named(value_type, target.lookup(key), Words(session.symbols))
 

@@ -49,7 +49,7 @@ def naming(type: t.Type) -> Named | None:
             return _stack
         case t.Username():
             return lambda words, value: words.text(type, value) or str(value.uid)
-        case t.CgroupPath() | t.Timestamp() | t.Named() | t.Inet() | t.Mac():
+        case t.CgroupPath() | t.Timestamp() | t.Named() | t.Inet() | t.Prefix() | t.Mac():
             return lambda words, value: words.text(type, value)
         case t.Tuple(elements):
             return _parts([naming(part) for part in elements])

@@ -35,6 +35,7 @@ _DECLARED = {
     "lruhash": MapType.LRU_HASH,
     "percpuhash": MapType.PERCPU_HASH,
     "percpulruhash": MapType.LRU_PERCPU_HASH,
+    "lpm": MapType.LPM_TRIE,
 }
 
 
@@ -66,7 +67,8 @@ def lay_out(symbol: typed.MapSymbol, cpus: int, max_keys: int, no_prealloc: bool
     value_size = symbol.value.size
     entries = symbol.max_entries or (1 if symbol.key is None else max_keys)
     large = value_size * (cpus if per_cpu else 1) > PREALLOC_LIMIT
-    flags = BPF_F_NO_PREALLOC if large and no_prealloc and not lru else 0
+    on_demand = (large and no_prealloc and not lru) or kind == MapType.LPM_TRIE  # which has no other way
+    flags = BPF_F_NO_PREALLOC if on_demand else 0
     spec = MapSpec(name, kind, key_size, value_size, entries, flags)
     storage = Storage.PERCPU_HASH if per_cpu else Storage.HASH
     return MapLayout(UserMap(name, name, storage, symbol.key, symbol.value, declared=symbol.kind), spec, shared)

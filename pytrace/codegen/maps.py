@@ -168,6 +168,11 @@ def _assign_element(lo: Lower, s: typed.AssignMap, m: MapLayout) -> None:
         return
     value = lo.word(s.value)
     key = key_place(lo, m, s.key)
+    if isinstance(m.user.key, t.Prefix):  # what a lookup finds may be a shorter prefix
+        room = lo.room(8)
+        f.store(value, room, s.value.type.size * 8)
+        insert(lo, m, key, room)
+        return
     found = lookup(lo, m, key)
     there, missing, end = f.label("there"), f.label("missing"), f.label("assigned")
     f.branch(f.is_null(found), missing, there)

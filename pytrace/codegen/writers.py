@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
 
 Writer = Callable[[str], object]
+AF_INET = 2
 
 
 def writer(lo: Lower, e: typed.Expr, exact: bool) -> Writer:
@@ -32,6 +33,8 @@ def writer(lo: Lower, e: typed.Expr, exact: bool) -> Writer:
             return lambda to: _literal(lo, e.value, to, kind.size)
         case typed.TupleExpr():
             return _tuple_writer(lo, e, exact)
+        case typed.Prefix():
+            return _prefix_writer(lo, e)
         case typed.Memory():
             return access.memory_writer(lo, e, exact)
         case typed.Call():
@@ -89,6 +92,26 @@ def _tuple_writer(lo: Lower, e: typed.TupleExpr, exact: bool) -> Writer:
             writer(lo.f.offset(to, offset))
             end = offset + x.type.size
         lo.f.zero(to, kind.size - end, end)
+
+    return write
+
+
+def _prefix_writer(lo: Lower, e: typed.Prefix) -> Writer:
+    """See `types.Prefix`. A length that an address of its family cannot have becomes one that the kernel refuses."""
+    f = lo.f
+    address = lo.writer(e.address)
+    length = lo.word(e.length) if e.length is not None else None
+
+    def write(to: str) -> None:
+        address(to)
+        family = f.load(to, 32)
+        bits = f.select(f.compare("eq", family, AF_INET), "32", "128")
+        counted = f.add(bits, 32)
+        if length is not None:
+            counted = f.select(f.compare("ule", length, bits), f.add(length, 32), "-1")
+        f.store(family, f.offset(to, 4), 32)
+        f.store(counted, to, 32)
+        f.store(0, f.offset(to, 24), 32)
 
     return write
 

@@ -14,6 +14,7 @@ from pytrace.semantics.widen import convert
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
     from pytrace.codegen.writers import Writer
+    from pytrace.diagnostics import Span
     from pytrace.semantics.expressions import ExpressionChecker
     from pytrace.syntax import ast
 
@@ -199,23 +200,32 @@ def ntop(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if not c.arity(n, 1, 2):
         return c.error(n.span)
     value = c.materialize(c.expr(n.args[-1]))
-    kind = value.type
-    if isinstance(kind, t.Unknown):
-        return c.error(n.span)
-    if isinstance(value, typed.Str) or not isinstance(kind, t.Int | t.Enum | t.Array | t.String):
-        return c.error(n.span, f"ntop() expects an integer or an array of 4 or 16 bytes, not '{kind}'")
-    if isinstance(kind, t.Int | t.Enum):
-        address: typed.Expr | None = convert(value, t.UINT32)
-    else:
-        if kind.size not in (4, 16):
-            return c.error(n.span, "ntop() argument must be 4 or 16 bytes in size")
-        address = _held(c, value, kind.size)
-    family: typed.Expr = typed.Const(AF_INET6 if kind.size == 16 else AF_INET, type=t.UINT64, span=n.span)
+    family: typed.Expr | None = None
     if len(n.args) == 2:
         family = c.integer(n.args[0], "an address family")  # type: ignore[arg-type]  # types are reported there
-    if address is None or isinstance(family.type, t.Unknown):
-        return c.error(n.span)
-    return c.call(n, t.Inet(), convert(family, t.UINT64), address)
+        if isinstance(family.type, t.Unknown):
+            return c.error(n.span)
+    return address(c, value, n.span, family)
+
+
+def address(c: ExpressionChecker, value: typed.Expr, span: Span, family: typed.Expr | None = None) -> typed.Expr:
+    """The `inet` of an integer or of 4 or 16 bytes."""
+    kind = value.type
+    if isinstance(kind, t.Unknown):
+        return c.error(span)
+    if isinstance(value, typed.Str) or not isinstance(kind, t.Int | t.Enum | t.Array | t.String):
+        return c.error(span, f"ntop() expects an integer or an array of 4 or 16 bytes, not '{kind}'")
+    if isinstance(kind, t.Int | t.Enum):
+        held: typed.Expr | None = convert(value, t.UINT32)
+    else:
+        if kind.size not in (4, 16):
+            return c.error(span, "ntop() argument must be 4 or 16 bytes in size")
+        held = _held(c, value, kind.size)
+    if family is None:
+        family = typed.Const(AF_INET6 if kind.size == 16 else AF_INET, type=t.UINT64, span=span)
+    if held is None:
+        return c.error(span)
+    return typed.Call("ntop", (convert(family, t.UINT64), held), type=t.Inet(), span=span)
 
 
 @function(

@@ -10,6 +10,7 @@ from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
 from pytrace.program import Storage
 from pytrace.semantics import typed
+from pytrace.semantics.prefixes import refused
 from pytrace.syntax import ast
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def len_(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         symbol = c.symbols.map(n.args[0])
         if symbol.keyed is False and isinstance(symbol.value, t.Aggregation):
             return c.error(n.span, "call to len() expects a map with explicit keys (non-scalar map)")
+        if refused(c, symbol, "the kernel cannot count", n.args[0].span):
+            return c.error(n.span)
         if symbol.keyed is not False:
             return c.call(n, t.INT64, _reference(symbol, n))
         if not isinstance(symbol.value, t.Stack):

@@ -21,6 +21,7 @@ from pytrace.output.values import (
     MacValue,
     NamedValue,
     PointerValue,
+    PrefixValue,
     RecordValue,
     StackValue,
     TimestampValue,
@@ -106,6 +107,8 @@ def _special(type: t.Type) -> Decoder:
             return lambda data, at: StackValue(kind, mode, depth, *stack(data, at))
         case t.Inet():
             return _inet
+        case t.Prefix():
+            return _prefix
         case t.Mac():
             return lambda data, at: MacValue(bytes(data[at : at + 6]))
     raise TypeError(f"{type} has no values")
@@ -175,6 +178,15 @@ def _bitfield(field: t.Field) -> Decoder:
 def _inet(data: Buffer, at: int) -> InetValue:
     family = int.from_bytes(data[at : at + 8], "little")
     return InetValue(family, bytes(data[at + 8 : at + (12 if family == AF_INET else 24)]))
+
+
+def _prefix(data: Buffer, at: int) -> PrefixValue:
+    """The bits that do not count are shown as zeros, whatever the kernel kept of them."""
+    length, family = struct.unpack_from("<II", data, at)
+    size = 4 if family == AF_INET else 16
+    length -= 32
+    kept = int.from_bytes(data[at + 8 : at + 8 + size], "big") >> (8 * size - length) << (8 * size - length)
+    return PrefixValue(family, kept.to_bytes(size, "big"), length)
 
 
 def _aggregation(type: t.Aggregation) -> Decoder:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from pytrace import types as t
+from pytrace.output.values import PrefixValue
 
 
 def encode(type: t.Type, value: Any) -> bytes | None:
@@ -22,9 +24,27 @@ def encode(type: t.Type, value: Any) -> bytes | None:
                 return None
             raw = value.encode("utf-8", "surrogateescape")
             return raw.ljust(capacity, b"\0") if len(raw) <= capacity and b"\0" not in raw else None
+        case t.Prefix():
+            return _prefix(str(value)) if isinstance(value, str | PrefixValue) else None
         case t.Tuple(elements):
             return _parts(type, elements, value) if isinstance(value, tuple) else None
     return None
+
+
+def _prefix(value: str) -> bytes | None:
+    """`10.0.0.0/8` or an address."""
+    import socket
+
+    text, slash, length = value.partition("/")
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    try:
+        address = socket.inet_pton(family, text)
+        bits = int(length) if slash else 8 * len(address)
+    except (OSError, ValueError):
+        return None
+    if not 0 <= bits <= 8 * len(address):
+        return None
+    return struct.pack("<II16s4x", 32 + bits, family, address)
 
 
 def _integer(value: Any, size: int, signed: bool) -> bytes | None:

@@ -14,6 +14,7 @@ from pytrace.output.values import (
     KSymValue,
     MacValue,
     NamedValue,
+    PrefixValue,
     RecordValue,
     StackValue,
     StatsValue,
@@ -77,6 +78,8 @@ def _comparable(key: Any) -> Any:
             return number
         case InetValue(family, address):
             return family, address
+        case PrefixValue(family, address, length):
+            return family, address, length
         case MacValue(address):
             return address
     return key

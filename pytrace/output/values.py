@@ -162,6 +162,18 @@ class InetValue:
 
 
 @record
+class PrefixValue:
+    """A network: an address of which the first `length` bits count."""
+
+    family: int
+    address: bytes
+    length: int
+
+    def __str__(self) -> str:
+        return f"{InetValue(self.family, self.address)}/{self.length}"
+
+
+@record
 class MacValue:
     """`str()` is `AA:BB:CC:DD:EE:FF`."""
 

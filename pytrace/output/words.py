@@ -122,7 +122,7 @@ class Words:
                 return self.timestamp(value)
             case t.Named():
                 return name_of(value)
-            case t.Inet() | t.Mac():
+            case t.Inet() | t.Prefix() | t.Mac():
                 return str(value)
         raise TypeError(f"{type} is not printed as a word")
 

@@ -19,7 +19,7 @@ from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
 from pytrace.semantics.hints import did_you_mean
-from pytrace.semantics.scopes import QUEUES, Learnt, Symbols
+from pytrace.semantics.scopes import PREFIXES, QUEUES, Learnt, Symbols
 from pytrace.semantics.statements import StatementChecker
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.syntax import ast
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytrace.semantics.config import Config
 
 MAX_ROUNDS = 16
-MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", *QUEUES)
+MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", PREFIXES, *QUEUES)
 _CONTEXT_NAMES = frozenset(("args", "retval", "ctx", "func", "reg"))
 _PROBE_NAMES = frozenset(("probe", "func", "probetype"))
 

@@ -15,7 +15,8 @@ from pytrace.functions import REGISTRY
 from pytrace.semantics import members, operators, typed
 from pytrace.semantics.casts import cast
 from pytrace.semantics.hints import did_you_mean
-from pytrace.semantics.scopes import in_session
+from pytrace.semantics.prefixes import prefix
+from pytrace.semantics.scopes import PREFIXES, in_session
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.semantics.widen import (
     KEY_LIMIT,
@@ -196,6 +197,8 @@ class ExpressionChecker:
         """A key as the map's key type, which it may widen; None after a diagnostic."""
         if not self.symbols.use_keyed(symbol, True, span, self.diagnostics):
             return None
+        if symbol.kind == PREFIXES:
+            return prefix(self, symbol, node)
         key = self.materialize(self.expr(node))
         if isinstance(key.type, t.Unknown):
             return None

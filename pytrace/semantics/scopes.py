@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QUEUES = ("queue", "stack")
 """Declared kinds of maps whose elements are pushed and popped."""
+PREFIXES = "lpm"
+"""The declared kind of maps whose keys are prefixes of addresses."""
 
 
 @record(frozen=False)
@@ -147,6 +149,10 @@ class Symbols:
             diagnostics.error(
                 span, f"@{symbol.name} is a {symbol.kind}: its elements have no keys and no fixed value", hint
             )
+            return False
+        if symbol.kind == PREFIXES and not keyed:
+            hint = f'use @{symbol.name}[pton("10.0.0.0"), 8] or @{symbol.name}[ntop(address)]'
+            diagnostics.error(span, f"@{symbol.name} is an lpm map: its elements have keys", hint)
             return False
         if symbol.keyed is None:
             symbol.keyed = keyed

@@ -8,6 +8,7 @@ from pytrace import types as t
 from pytrace.functions import AGGREGATIONS, REGISTRY
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
+from pytrace.semantics.prefixes import refused
 from pytrace.semantics.widen import convert, convertible, is_literal
 from pytrace.syntax import ast
 
@@ -162,7 +163,7 @@ class StatementChecker:
         self, n: ast.Assign, symbol: typed.MapSymbol, key: typed.Expr | None, call: ast.Call
     ) -> typed.Stmt | None:
         value = REGISTRY[call.name].check(self.c, call)
-        if isinstance(value.type, t.Unknown):
+        if isinstance(value.type, t.Unknown) or refused(self.c, symbol, "has no aggregations", n.span):
             return None
         assert isinstance(value, typed.Call)
         if not self.symbols.assign_map(self.c, symbol, value, n.span):
@@ -195,6 +196,8 @@ class StatementChecker:
             self.c.error(
                 n.map.span, f"@{symbol.name} has no explicit keys (scalar map), and cannot be used for iteration"
             )
+            return None
+        if refused(self.c, symbol, "the kernel cannot walk through", n.map.span):
             return None
         value = self.c.read_type(symbol, n.map.span)
         kind: t.Type = t.UNKNOWN

@@ -199,6 +199,14 @@ class Reinterpret(Expr):
 
 
 @record
+class Prefix(Expr):
+    """A key of an `lpm` map: an `inet`, and how many bits of it count (None: all)."""
+
+    address: Expr
+    length: Expr | None
+
+
+@record
 class TupleExpr(Expr):
     """A tuple or record being made."""
 

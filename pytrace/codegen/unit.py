@@ -48,6 +48,8 @@ class Unit:
         self.probes: list[str] = []
         self.plans: list[Plan] = []
         self.exits = False  # whether the script can call exit()
+        self.spill = False  # whether values live in scratch memory, because the stack has no room for them
+        self.script: typed.Script | None = None
         self._counters: dict[Counter, int] = {Counter("lost"): 0}
         self._scratch = 0
         self._rodata = bytearray()

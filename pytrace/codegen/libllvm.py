@@ -18,6 +18,8 @@ import _cffi_backend  # type: ignore[import-untyped]
 
 RELEASES = ("0.50.",)
 
+STACK_OPTION = "-bpf-stack-size=30000"
+"""LLVM ends the process over a function that needs more: it is looked at afterwards instead."""
 _FUNCTIONS = {
     "ContextCreate": "void *(*)(void)",
     "ContextDispose": "void (*)(void *)",
@@ -39,6 +41,7 @@ _FUNCTIONS = {
     "buildPerModuleDefaultPipeline": "void *(*)(void *, int)",
     "RunNewModulePassManager": "void (*)(void *, void *, void *)",
     "TargetMachineEmitToMemory": "void *(*)(void *, void *, int, char **)",
+    "SetCommandLine": "void (*)(char *, char *)",
     "GetBufferStart": "char *(*)(void *)",
     "GetBufferSize": "size_t (*)(void *)",
     "DisposeMemoryBuffer": "void (*)(void *)",
@@ -92,6 +95,7 @@ class LibLlvm:
         }
         for name in ("TargetInfos", "Targets", "TargetMCs", "AsmPrinters"):
             self.call(f"InitializeAll{name}")
+        self.call("SetCommandLine", b"pytrace", STACK_OPTION.encode())
 
     def call(self, function: str, *arguments: Any) -> Any:
         return self._functions[function](*arguments)

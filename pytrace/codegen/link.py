@@ -24,6 +24,9 @@ _R_BPF_64_64 = 1
 _R_BPF_64_32 = 10
 _CALL = 0x85
 _LD_IMM64 = 0x18
+_LDX, _ST, _STX = 1, 2, 3
+_ADD_K, _MOV_X = 0x07, 0xBF
+_FRAME = 10
 
 
 @record
@@ -51,6 +54,7 @@ class Object:
         self.sections: dict[str, _Section] = {}
         self._read()
         self.btf = self.sections[".BTF"].data if ".BTF" in self.sections else b""
+        self._stacks: dict[str, tuple[int, int]] = {}
         self._funcs: dict[str, bytes] = {}
         self._lines: dict[str, bytes] = {}
         if ".BTF.ext" in self.sections:
@@ -132,6 +136,29 @@ class Object:
             _moved(self._lines, order, base, "<IIII"),
         )
 
+    def reached(self, name: str) -> list[str]:
+        """The functions that one calls or hands to a helper."""
+        symbols = dict.fromkeys(symbol for _, _, symbol, _ in self.sections[name].relocs)
+        return [s for s in symbols if s in self.sections and not s.startswith(CONSTANTS)]
+
+    def stack(self, entry: str) -> tuple[int, int]:
+        """Bytes of stack and number of frames of a program, by the worst of its chains of calls, as the verifier
+        counts them."""
+        return self._stack(SECTION + entry)
+
+    def _stack(self, name: str) -> tuple[int, int]:
+        if name not in self._stacks:
+            self._stacks[name] = self._deepest(name)
+        return self._stacks[name]
+
+    def _deepest(self, name: str) -> tuple[int, int]:
+        below = [self._stack(callee) for callee in self.reached(name)]
+        own = max(1, _depth(self.sections[name].data))
+        return (
+            (own + 31) // 32 * 32 + max((size for size, _ in below), default=0),
+            1 + max((frames for _, frames in below), default=0),
+        )
+
     def _relocate(
         self,
         code: bytearray,
@@ -161,6 +188,22 @@ class Object:
             relocs.append(Reloc(insn, name, space == "val", addend))
         else:
             raise ValueError(f"unexpected relocation {kind} of {symbol}")
+
+
+def _depth(code: bytes) -> int:
+    """How far below its frame pointer a function reaches."""
+    deepest = 0
+    copied = -1
+    for at in range(0, len(code), 8):
+        opcode, registers, offset, number = struct.unpack_from("<BBhi", code, at)
+        to, source = registers & 15, registers >> 4
+        kind = opcode & 7
+        if (kind == _LDX and source == _FRAME) or (kind in (_ST, _STX) and to == _FRAME):
+            deepest = max(deepest, -offset)
+        elif opcode == _ADD_K and to == copied:
+            deepest = max(deepest, -number)
+        copied = to if opcode == _MOV_X and source == _FRAME else -1
+    return deepest
 
 
 def _string(table: bytes, offset: int) -> str:

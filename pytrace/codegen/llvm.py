@@ -6,7 +6,7 @@ import threading
 from functools import cache
 from typing import Any
 
-from pytrace.codegen.libllvm import LibLlvm, library_path
+from pytrace.codegen.libllvm import STACK_OPTION, LibLlvm, library_path
 
 BPF = ("bpf", "v3", 2)
 """Triple, processor and level of optimisation of the kernel half."""
@@ -23,6 +23,7 @@ class Binding:
         self._llvm: Any = llvmlite.binding
         self._llvm.initialize_all_targets()
         self._llvm.initialize_all_asmprinters()
+        self._llvm.set_option("pytrace", STACK_OPTION)
 
     def machine(self, triple: str, cpu: str, level: int, reloc: str = "default", codemodel: str = "jitdefault") -> Any:
         target = self._llvm.Target.from_triple(triple)

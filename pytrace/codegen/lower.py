@@ -75,7 +75,7 @@ class Lower:
     def room(self, size: int, captured: bool = False, zeroed: bool = False) -> str:
         """Memory for an aggregate: stack while it is small and private, per-CPU scratch otherwise. For `zeroed` see
         `Function.alloca`; scratch is not."""
-        limit = self.unit.config.on_stack_limit
+        limit = 0 if self.unit.spill else self.unit.config.on_stack_limit
         if size <= limit and not captured and self.f.stack + size <= self.unit.STACK_BUDGET:
             self.f.stack += (size + 7) // 8 * 8
             return self.f.alloca(max(size, 1), zeroed=zeroed)
@@ -98,6 +98,8 @@ class Lower:
         """Where a variable lives. Words take a full i64 slot."""
         captured = symbol.captured and self.program.has_callbacks
         word = t.is_word(symbol.type)
+        if self.unit.spill:
+            return self.f.offset(self.scratch_base(), self.program.scratch_slot(self.unit, symbol))
         if captured and word:
             return self.f.offset("%frame", self.program.frame_slot(symbol))
         if not word and (captured or symbol.type.size > self.unit.config.on_stack_limit):

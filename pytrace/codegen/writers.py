@@ -27,6 +27,10 @@ def writer(lo: Lower, e: typed.Expr, exact: bool) -> Writer:
     if t.is_word(kind):
         value = lo.word(e)
         bits = kind.size * 8
+        if lo.unit.spill and not isinstance(e, typed.Const):
+            room = lo.scratch(8)
+            lo.f.store(value, room)
+            return lambda to: lo.f.store(lo.f.load(room), to, bits)
         return lambda to: lo.f.store(value, to, bits)
     match e:
         case typed.Str():

@@ -47,9 +47,7 @@ def cast(c: ExpressionChecker, n: ast.Cast) -> typed.Expr:
 
 
 def _to_struct(c: ExpressionChecker, n: ast.Cast, value: typed.Expr, to: t.Struct) -> typed.Expr:
-    """`(struct s)number` is old speech for `(struct s *)number`."""
-    if isinstance(value.type, t.Int):
-        return _to_pointer(c, n, value, t.Pointer(t.Struct(to.tag, to.name, to.byte_size, None)))
+    """A struct is one already: numbers become pointers to structs."""
     if value.type == to:
         return value
     return c.error(n.span, f'Cannot cast from "{value.type}" to "{to}"', f"did you mean '({to} *)'?")

@@ -145,6 +145,14 @@ def mentioned(node: object) -> Iterator[str]:
                 yield from mentioned(getattr(node, f.name))
 
 
+def _calls(node: object) -> Iterator[ast.Call]:
+    """Every call below a node."""
+    from pytrace.semantics.walk import walk
+
+    if isinstance(node, ast.Node):
+        yield from (n for n in walk(node) if isinstance(n, ast.Call))
+
+
 def _general(context: Context) -> Context:
     """A context without what only bodies that look at arguments can tell apart."""
     return replace(context, args=None, struct=None, positional=(), retval=None)
@@ -185,6 +193,8 @@ class _Round:
             if isinstance(item, ast.MapDecl):
                 self._map_declaration(item)
         subprograms = [self._declare_subprogram(i) for i in script.items if isinstance(i, ast.Subprogram)]
+        self._refuse_redefinitions([node for node, _ in subprograms])
+        self._refuse_recursion([node for node, _ in subprograms])
         for node, symbol in subprograms:
             self._check_subprogram(node, symbol)
         typed_probes = []
@@ -254,9 +264,38 @@ class _Round:
             self.diagnostics.error(
                 n.span, f"a function cannot return a '{returns}'", "return an integer, bool or pointer"
             )
-        symbol = typed.SubprogramSymbol(n.name, tuple(params), returns or t.VOID, n.span)
+        symbol = typed.SubprogramSymbol(n.name, tuple(params), returns or t.UNKNOWN, n.span)
         self.learnt.subprograms[n.name] = symbol
         return n, symbol
+
+    def _refuse_redefinitions(self, nodes: list[ast.Subprogram]) -> None:
+        first: dict[str, ast.Subprogram] = {}
+        for n in nodes:
+            if n.name in first:
+                hint = f"it is defined in line {first[n.name].span.line} of {first[n.name].span.source.name}"
+                self.diagnostics.error(n.span, f"Redefinition of function: {n.name}", hint)
+            first.setdefault(n.name, n)
+            for i, p in enumerate(n.params):
+                if p.name in [q.name for q in n.params[:i]]:
+                    self.diagnostics.error(p.span, f"parameter '${p.name}' is already there")
+
+    def _refuse_recursion(self, nodes: list[ast.Subprogram]) -> None:
+        """Functions that come to call themselves, directly or through others."""
+        calls = {
+            n.name: {name: c for c in _calls(n.body) if (name := c.name) in self.learnt.subprograms} for n in nodes
+        }
+        for start in calls:
+            way, seen = [start], {start}
+            while way:
+                name = way.pop()
+                for called, call in calls.get(name, {}).items():
+                    if called == start:
+                        hint = "use a loop: a BPF program has no room for recursion"
+                        self.diagnostics.error(call.span, f"{start}() comes to call itself here", hint)
+                        return
+                    if called not in seen:
+                        seen.add(called)
+                        way.append(called)
 
     def _check_subprogram(self, n: ast.Subprogram, symbol: typed.SubprogramSymbol) -> None:
         c = self._checker(("fn", n.name), None, (), -2)

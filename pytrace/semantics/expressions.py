@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
-from pytrace.functions import REGISTRY
+from pytrace.functions import AGGREGATIONS, REGISTRY
 from pytrace.semantics import members, operators, typed
 from pytrace.semantics.casts import cast
 from pytrace.semantics.hints import did_you_mean
@@ -359,6 +359,8 @@ class ExpressionChecker:
             kind = "macro" if n.bang else "function"
             known = [*REGISTRY, *self.symbols.subprograms, *macros]
             return self.error(n.span, f"Unknown {kind}: '{name}'", did_you_mean(name, known))
+        if name in AGGREGATIONS:
+            return self.error(n.span, f"{name}() must be assigned directly to a map", f"write: @ = {n.span.text};")
         if entry.unsafe and not self.options.unsafe:
             return self.error(n.span, f"{name}() is an unsafe function", "run with --unsafe to allow it")
         return entry.check(self, n)
@@ -390,7 +392,7 @@ class ExpressionChecker:
         if least <= len(n.args) <= most:
             return True
         wants = f"{least}" if least == most else f"{least} to {most}" if most < 1000 else f"at least {least}"
-        plural = "argument" if wants == "1" else "arguments"
+        plural = "argument" if wants.endswith(" 1") or wants == "1" else "arguments"
         entry = REGISTRY.get(n.name)
         hint = f"usage: {entry.signature}" if entry else None
         self.error(n.span, f"{n.name}() requires {wants} {plural} ({len(n.args)} provided)", hint)

@@ -9,7 +9,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`, if any is much like it."""
     from difflib import get_close_matches  # takes longer to import than a correct script takes to check
 
-    close = get_close_matches(name, list(known), 1)
+    names = list(known)
+    letters = sorted(name)
+    for other in names:  # two of them swapped
+        if len(name) > 2 and other != name and sorted(other) == letters:
+            return other
+    close = get_close_matches(name, names, 1, 0.6 if len(name) < 5 else 0.7)
     return close[0] if close else None
 
 

@@ -119,11 +119,7 @@ class Symbols:
             return True  # cut to what was declared
         joined = value.type if isinstance(symbol.type, t.Unknown) else join_expr(symbol.type, value)
         if joined is None or (fixed and joined != symbol.type):
-            c.error(
-                span,
-                f"Type mismatch for ${symbol.name}: trying to assign value of type '{value.type}' "
-                f"when variable already has a type '{symbol.type}'",
-            )
+            self.variable_mismatch(c, symbol, value, span)
             return False
         if joined != symbol.type:
             symbol.type = joined
@@ -131,6 +127,20 @@ class Symbols:
             self.learnt.changed = True
         c.warn_of_cast(value, joined)
         return True
+
+    def variable_mismatch(self, c: ExpressionChecker, symbol: typed.VarSymbol, value: typed.Expr, span: Span) -> None:
+        """Says that a variable cannot have a value, for its type."""
+        hint = None
+        if isinstance(symbol.type, t.Int) and isinstance(value, typed.Const) and isinstance(value.type, t.Int):
+            low = -(1 << (symbol.type.bits - 1)) if symbol.type.signed else 0
+            high = low + (1 << symbol.type.bits) - 1
+            hint = f"{value.value} is not in the range of '{symbol.type}', {low} to {high}"
+        c.error(
+            span,
+            f"Type mismatch for ${symbol.name}: trying to assign value of type '{value.type}' "
+            f"when variable already has a type '{symbol.type}'",
+            hint,
+        )
 
     # --- maps -------------------------------------------------------------------------------------
 

@@ -41,9 +41,6 @@ class StatementChecker:
         return self.block(n)
 
     def _ExprStmt(self, n: ast.ExprStmt) -> typed.Stmt | None:
-        if isinstance(n.value, ast.Call) and n.value.name in AGGREGATIONS:
-            self.c.error(n.span, f"{n.value.name}() must be assigned to a map", f"write: @ = {n.value.span.text};")
-            return None
         value = self.c.expr(n.value)
         if isinstance(value, typed.Const | typed.Str) and not isinstance(value.type, t.Unknown | t.Void):
             self.c.diagnostics.warning(n.span, "Return value discarded.")
@@ -67,9 +64,6 @@ class StatementChecker:
         return None
 
     def _assign_variable(self, n: ast.Assign, target: ast.Variable) -> typed.Stmt | None:
-        if isinstance(n.value, ast.Call) and n.value.name in AGGREGATIONS:
-            self.c.error(n.span, f"{n.value.name}() must be assigned to a map, not to a variable")
-            return None
         symbol = self.symbols.variable(target.name)
         if n.op is not None:
             if symbol is None:
@@ -81,18 +75,27 @@ class StatementChecker:
             value = self.c.materialize(self.c.expr(n.value))
         if symbol is None:
             symbol = self.symbols.declare(target.name, t.UNKNOWN)
-        if isinstance(value.type, t.Void):
-            self.c.error(n.span, f"Value '{n.value.span.text}' cannot be assigned to a scratch variable.")
+        if not self._can_be_kept(value, n):
             return None
         if not self.symbols.assign_variable(self.c, symbol, value, n.span):
             return None
         return typed.AssignVar(symbol, convert(value, symbol.type), span=n.span)
 
+    def _can_be_kept(self, value: typed.Expr, n: ast.Assign | ast.Let) -> bool:
+        """Whether a variable can hold a value; reports it if not."""
+        if isinstance(value.type, t.Void | t.Aggregation):
+            what = value.type if isinstance(value.type, t.Aggregation) else value.span.text
+            self.c.error(n.span, f"Value '{what}' cannot be assigned to a scratch variable.")
+            return False
+        return True
+
     def _Let(self, n: ast.Let) -> typed.Stmt | None:
         kind = None
         if n.type is not None:
             kind = self.c.names.resolve(n.type)
-            if kind is None:
+            if isinstance(kind, t.Void | t.Aggregation):
+                self.c.error(n.type.span, f"a variable cannot be of type '{kind}'")
+            if kind is None or isinstance(kind, t.Void | t.Aggregation):
                 return None
         value = self.c.materialize(self.c.expr(n.value)) if n.value is not None else None
         if self.symbols.variable(n.variable.name) is not None:
@@ -101,14 +104,10 @@ class StatementChecker:
         symbol = self.symbols.declare(n.variable.name, kind or t.UNKNOWN, fixed=kind is not None)
         if value is None:
             return typed.DeclareVar(symbol, span=n.span)
-        if isinstance(value.type, t.Unknown):
+        if isinstance(value.type, t.Unknown) or not self._can_be_kept(value, n):
             return None
         if kind is not None and isinstance(kind, t.Int) and is_literal(value) and not convertible(value, kind):
-            self.c.error(
-                n.span,
-                f"Type mismatch for ${symbol.name}: trying to assign value of type '{value.type}' "
-                f"when variable already has a type '{kind}'",
-            )
+            self.symbols.variable_mismatch(self.c, symbol, value, n.span)
             return None
         if not self.symbols.assign_variable(self.c, symbol, value, n.span):
             return None
@@ -131,6 +130,10 @@ class StatementChecker:
         value = self.c.materialize(self.c.expr(n.value))
         if isinstance(value.type, t.Void):
             self.c.error(n.span, f"Value '{n.value.span.text}' cannot be assigned to a map.")
+            return None
+        if isinstance(value.type, t.Aggregation):
+            hint = f"fill it by the function itself, like {target.span.text} = {str(value.type).removesuffix('_t')}(…);"
+            self.c.error(n.span, f"Map value '{value.type}' cannot be assigned from one map to another.", hint)
             return None
         if n.op is not None:
             if isinstance(symbol.value, t.Aggregation):
@@ -259,7 +262,7 @@ class StatementChecker:
         if self.returns is None:
             return typed.Return(convert(self.c.integer(n.value), t.INT64), span=n.span)
         value = self.c.materialize(self.c.expr(n.value))
-        if isinstance(value.type, t.Unknown):
+        if isinstance(value.type, t.Unknown) or isinstance(self.returns, t.Unknown):
             return None
         if not convertible(value, self.returns) and not (t.is_integral(value.type) and t.is_integral(self.returns)):
             self.c.error(n.span, f"the function returns '{self.returns}', this is a '{value.type}'")

@@ -174,7 +174,9 @@ class TypeResolver:
             assert self.evaluate is not None
             value = self.evaluate(node.size)
             if not isinstance(value, typed.Const) or value.value < 0:
-                if not isinstance(value.type, t.Unknown):
+                if isinstance(value, typed.Const) and not isinstance(value.type, t.Unknown):
+                    self.diagnostics.error(node.size.span, f"an array cannot have {value.value} elements")
+                elif not isinstance(value.type, t.Unknown):
                     self.diagnostics.error(node.size.span, "the size of an array must be a literal integer")
                 return None
             size = value.value

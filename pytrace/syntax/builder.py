@@ -51,6 +51,8 @@ class Builder:
         self.source = source
         self.diagnostics = diagnostics
         self.lexer = lexer
+        self.late: list[tuple[Span, str, str]] = []
+        """What is wrong if nothing else is: span, message and hint."""
 
     def span(self, extent: Extent) -> Span:
         return Span(self.source, extent[0], extent[1])
@@ -383,10 +385,12 @@ class Builder:
         statements = self.block(children, extent)
         body, value = self._split(statements)
         if value is None:
-            self.error(
-                statements.span,
-                "this block is used as a value and has none",
-                "its last statement must be an expression without ';'",
+            self.late.append(
+                (
+                    statements.span,
+                    "this block is used as a value and has none",
+                    "its last statement must be an expression without ';'",
+                )
             )
             value = ast.Integer(0, span=statements.span)
         return ast.BlockExpr(body, value, span=statements.span)
@@ -394,10 +398,12 @@ class Builder:
     def if_value(self, children: Children, extent: Extent) -> ast.Expr:
         value = self._value_of(self.if_(children, extent))
         if value is None:
-            self.error(
-                self.span(extent),
-                "this `if` is used as a value and has none",
-                "it needs an `else`, and both blocks must end with an expression without ';'",
+            self.late.append(
+                (
+                    self.span(extent),
+                    "this `if` is used as a value and has none",
+                    "it needs an `else`, and both blocks must end with an expression without ';'",
+                )
             )
             return ast.Integer(0, span=self.span(extent))
         return value

@@ -114,7 +114,7 @@ def _separator(
     if kind in _STARTS_STATEMENT and token.text not in _FOREIGN and previous.text not in _FOREIGN:
         at = Token(0, previous.end, previous.end + 1, "")
         return at, f"missing ';' before '{_short(token)}'", None
-    if kind == "STRING" and previous.text.isidentifier():
+    if kind in ("STRING", "NUMBER") and previous.text.isidentifier() and previous.text not in _FOREIGN:
         return token, f"unexpected {_short(token)}", f"arguments stand in parentheses: `{previous.text}(…)`"
     return None
 

@@ -59,6 +59,9 @@ class Parser:
         result = None
         try:
             result = self._run()
+            if not self.diagnostics.errors:  # otherwise it may have been meant as something else
+                for found in self.builder.late:
+                    self.diagnostics.error(*found)
         except TooManyErrors:
             pass
         except TooDeep:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytrace.api.warn import OnWarning, ScriptWarning, warn
 from pytrace.options import Options
 from pytrace.record import fields
 
 if TYPE_CHECKING:
     from pytrace.api.options import CompileOptions
+    from pytrace.api.warn import OnWarning
     from pytrace.program import MapSpec, Program, UserMap
 
 _COMPILER = threading.Lock()
@@ -72,9 +72,16 @@ def compile_for(
 ) -> Program:
     """Like `compile`, for a session that has `maps` already and waits for the command `cpid`."""
     program = _compiled(text, name, params, named, options, maps, cpid)
-    for warning in program.warnings:
-        warn(ScriptWarning(warning), on_warning, stacklevel + 1)
+    _speak(program.warnings, on_warning, stacklevel + 1)
     return program
+
+
+def _speak(warnings: Sequence[str], on_warning: OnWarning | None, stacklevel: int) -> None:
+    if warnings:
+        from pytrace.api.warn import ScriptWarning, warn
+
+        for warning in warnings:
+            warn(ScriptWarning(warning), on_warning, stacklevel + 1)
 
 
 def _compiled(
@@ -139,8 +146,6 @@ def compile_statements(
     except ScriptError as error:
         raise ScriptError(map(own, error.diagnostics)) from None
     above = re.compile(rf"^{re.escape(name)}:(\d+):", re.MULTILINE)
-    for warning in program.warnings:
-        if "Return value discarded" not in warning:
-            shown = above.sub(lambda m: f"{name}:{int(m[1]) - 1}:", warning)
-            warn(ScriptWarning(shown), on_warning, stacklevel + 1)
+    kept = [w for w in program.warnings if "Return value discarded" not in w]
+    _speak([above.sub(lambda m: f"{name}:{int(m[1]) - 1}:", w) for w in kept], on_warning, stacklevel + 1)
     return program

@@ -13,7 +13,6 @@ from pytrace.api.compiling import compile_for, compile_statements
 from pytrace.api.engine import Engine, SessionOver, Timer
 from pytrace.api.inside import Inside, OnEvent
 from pytrace.api.streams import STDOUT
-from pytrace.api.warn import OnWarning, TraceWarning, warn
 from pytrace.kernel.privileges import require
 from pytrace.program import MapSpec, Program, Signal, UserMap
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from pytrace.api.maps import Map
     from pytrace.api.options import CompileOptions
     from pytrace.api.streams import Format, TextStream
+    from pytrace.api.warn import OnWarning
     from pytrace.output import Renderer, Resolver
     from pytrace.runtime import Child, Loaded
 
@@ -267,6 +267,10 @@ class Session:
     def _speak(self, stacklevel: int) -> None:
         """Warns of what has been lost since the last time."""
         pending = self._inside.warnings
+        if not pending:
+            return
+        from pytrace.api.warn import warn
+
         while pending:
             warn(pending.popleft(), self._on_warning, stacklevel + 1)
 
@@ -446,6 +450,8 @@ class Session:
         from pytrace.api.signals import awaited, listen
 
         if not self._inside.manner and not listen(self._engine, awaited(program)):
+            from pytrace.api.warn import TraceWarning, warn
+
             text = "signals reach self:signal probes only if they are attached in the main thread; signal() runs them"
             warn(TraceWarning(text), self._on_warning, 4)
 

@@ -9,13 +9,13 @@ from pytrace.api.compiling import compile_for
 from pytrace.api.inside import OnEvent
 from pytrace.api.session import Session
 from pytrace.api.streams import STDOUT
-from pytrace.api.warn import OnWarning
 from pytrace.kernel.privileges import require
 from pytrace.program import Program
 
 if TYPE_CHECKING:
     from pytrace.api.options import CompileOptions
     from pytrace.api.streams import Format, TextStream
+    from pytrace.api.warn import OnWarning
     from pytrace.output import Renderer, Resolver
 
 

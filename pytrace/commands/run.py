@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 from pytrace.api.compiling import options_of
 from pytrace.api.tracing import trace
 from pytrace.arguments import UsageError
-from pytrace.colour import told
 from pytrace.commands import script
 from pytrace.commands.sink import open_output
 
@@ -87,6 +86,8 @@ def _do_without(names: list[str]) -> None:
 
 
 def _warn(warning: TraceWarning) -> None:
+    from pytrace.colour import told
+
     sys.stderr.write(told(f"{warning}\n", sys.stderr.isatty()))
 
 

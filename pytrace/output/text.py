@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pytrace import types as t
-from pytrace.colour import told
 from pytrace.output.decode import decode
 from pytrace.output.histogram import Histogram
 from pytrace.output.order import Entry, ordered
@@ -139,7 +138,8 @@ class Text:
     # --- what the tool says ----------------------------------------------------------------------
 
     def attached(self, count: int) -> None:
-        self._tell(f"Attached {count} probe{'' if count == 1 else 's'}\n")
+        # Written as it is: each start says it, and it has no colour.
+        self._err.write(f"Attached {count} probe{'' if count == 1 else 's'}\n".encode())
 
     def lost(self, count: int) -> None:
         self._tell(f"Lost {count} events\n")
@@ -169,6 +169,8 @@ class Text:
         self._out.write(to_bytes(text))
 
     def _tell(self, text: str) -> None:
+        from pytrace.colour import told
+
         self._err.write(to_bytes(told(text, self._err.isatty())))
 
 

@@ -16,6 +16,14 @@ CPU of `Program.cpus` a row of `counter_stride` bytes holding one u64 for each e
 Layout of per-CPU slots (`Storage.PERCPU_SLOT`): for each of `Program.cpus` CPUs (a power of two, so that a
 program can mask the CPU number) a row of `UserMap.stride` bytes that begins with one value.
 A plain slot (`Storage.SLOT`) is the value, padded to 8 bytes, then a u64 that is 1 once the map was assigned.
+
+Two maps hold what `dw_ustack` unwinds stacks by; a program that has them says so in `Program.unwinding`, and the
+runtime, which alone knows the processes, fills them. `UNWIND_TABLES` is an array of arrays of u64, each with the tables
+(`kernel.ehframe`) of some files one after the other. `UNWIND_RANGES` is an array of `RANGE` records: the first begins
+with u32 the index and u32 the number of those that hold now, which stand together, ascending. Each tells where a
+process has mapped code: u64 the process's id << `RANGE_PID_SHIFT` | the first page's number, u64 what to subtract from
+addresses there to get those that the file says, u32 how many pages, and where the rows of that file are: u32 in which
+table, u32 from which row on, u32 how many. A process has at least one record, if only of no pages.
 """
 
 from __future__ import annotations
@@ -34,6 +42,11 @@ START_TIME = 8
 TAI_OFFSET = 16
 COUNTERS_HEADER = 64
 
+UNWIND_RANGES, UNWIND_TABLES = "unwind_ranges", "unwind_tables"
+RANGE = "=QQIIII"
+RANGE_BIAS, RANGE_PAGES, RANGE_TABLE, RANGE_FIRST, RANGE_COUNT = 8, 16, 20, 24, 28
+RANGE_PID_SHIFT = 42  # ids have 22 bits, page numbers 42 or less
+
 
 # --- maps -------------------------------------------------------------------------------------
 
@@ -49,6 +62,7 @@ class MapType(enum.IntEnum):
     LRU_HASH = 9
     LRU_PERCPU_HASH = 10
     LPM_TRIE = 11
+    ARRAY_OF_MAPS = 12
     QUEUE = 22
     STACK = 23
     RINGBUF = 27
@@ -57,13 +71,14 @@ class MapType(enum.IntEnum):
 BPF_F_NO_PREALLOC = 1
 BPF_F_RDONLY_PROG = 1 << 7
 BPF_F_MMAPABLE = 1 << 10
+BPF_F_INNER_MAP = 1 << 12
 
 
 @record
 class MapSpec:
     """One kernel map. `name` is the symbol that relocations refer to; the kernel sees its first 15 legal
     characters. `data` is written to element 0 at load; `frozen` makes it read-only afterwards.
-    For RINGBUF, `max_entries` is its size in bytes."""
+    For RINGBUF, `max_entries` is its size in bytes. A map of maps says in `inner` what they are like."""
 
     name: str
     type: MapType
@@ -73,6 +88,7 @@ class MapSpec:
     flags: int = 0
     data: bytes = b""
     frozen: bool = False
+    inner: MapSpec | None = None
 
 
 class Storage(enum.Enum):
@@ -316,10 +332,22 @@ class Counter:
     kind `lost`: records that found no room; `map_full`: updates of the script map
     `subject` that found no room; `stack_lost`: stacks not kept; `loop_limit`: loops cut short;
     `divide_by_zero`: divisions whose result is 1 for want of a better; `helper_error`: failed probe reads and helpers,
-    kept with `-k`.
+    kept with `-k`. Of unwound stacks, `unwind_process`: those that are empty, because their process was not named;
+    `unwind_unknown` and `unwind_fault`: those that end early, in code of which nothing is known, or where memory
+    cannot be read.
     """
 
-    kind: Literal["lost", "map_full", "stack_lost", "loop_limit", "divide_by_zero", "helper_error"]
+    kind: Literal[
+        "lost",
+        "map_full",
+        "stack_lost",
+        "loop_limit",
+        "divide_by_zero",
+        "helper_error",
+        "unwind_process",
+        "unwind_unknown",
+        "unwind_fault",
+    ]
     subject: str = ""
     location: tuple[str, int, int] = ("", 0, 0)
 
@@ -356,6 +384,7 @@ class Program:
     ring: str = "ring"
     counters_map: str = "counters"
     native: NativeCode | None = field(default=None, compare=False)
+    unwinding: bool = False
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file that `load` reads: everything but the native code. Raises OSError."""

@@ -390,6 +390,7 @@ def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> 
         config=tuple((f.name, getattr(unit.config, f.name)) for f in fields(unit.config)),
         warnings=warnings,
         timestamps=unit.options.timestamps,
+        unwinding=unit.unwinds,
     )
 
 

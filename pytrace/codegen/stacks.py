@@ -6,6 +6,7 @@ frames as the key of an ordinary map loses nothing but what the map has no room 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -20,26 +21,22 @@ BPF_F_USER_STACK = 1 << 8
 _MULTIPLIER = 0x9E3779B97F4A7C15 - (1 << 64)
 
 
-def stack_writer(lo: Lower, kind: t.Stack) -> Writer:
+Walk = Callable[["Lower", t.Stack], tuple[str, str]]
+"""Emits a walk: a pointer to the frames, and the operand of how many there are (0 or less: no stack)."""
+
+
+def stack_writer(lo: Lower, kind: t.Stack, walk: Walk | None = None) -> Writer:
     """Walks the stack now; the value is (id, tgid, number of frames). No frames: id 0."""
     f = lo.f
     if not kind.depth:
         return lambda to: lo.zero(to, kind.size)
     name = lo.unit.stacks_map(kind.depth)
-    # The tracer's own frames are walked and left out here: asked to skip them, the kernel takes them off the depth,
-    # and a short walk has nothing left.
-    skip = 8 * (0 if kind.kind == "user" else lo.program.context.stack_skip)
-    size = 8 * kind.depth + skip
-    walked = lo.scratch(size)
-    frames = f.offset(walked, skip)
-    flags = BPF_F_USER_STACK if kind.kind == "user" else 0
-    got = f.helper(Helper.get_stack, f"ptr {lo.context()}", f"ptr {walked}", f"i32 {size}", f"i64 {flags}")
-    got = f.add(f.extend(got, 32, True), -skip)
+    frames, found = (walk or _by_the_kernel)(lo, kind)
     count, digest = f.alloca(8), f.alloca(8)
     f.store(0, count)
     f.store(0, digest)
-    with f.when(f.compare("sgt", got, 0), "stack"):
-        f.store(f.binary("lshr", got, 3), count)
+    with f.when(f.compare("sgt", found, 0), "stack"):
+        f.store(found, count)
         _hash(lo, frames, f.load(count), kind.depth, digest)
         _keep(lo, name, frames, digest)
     tgid = "0"
@@ -52,6 +49,20 @@ def stack_writer(lo: Lower, kind: t.Stack) -> Writer:
         f.store(f.load(count), f.offset(to, 12), 32)
 
     return write
+
+
+def _by_the_kernel(lo: Lower, kind: t.Stack) -> tuple[str, str]:
+    """The walk of bpf_get_stack, which goes by frame pointers in user space."""
+    f = lo.f
+    # The tracer's own frames are walked and left out here: asked to skip them, the kernel takes them off the depth,
+    # and a short walk has nothing left.
+    skip = 8 * (0 if kind.kind == "user" else lo.program.context.stack_skip)
+    size = 8 * kind.depth + skip
+    walked = lo.scratch(size)
+    flags = BPF_F_USER_STACK if kind.kind == "user" else 0
+    got = f.helper(Helper.get_stack, f"ptr {lo.context()}", f"ptr {walked}", f"i32 {size}", f"i64 {flags}")
+    bytes_left = f.add(f.extend(got, 32, True), -skip)
+    return f.offset(walked, skip), f.binary("ashr", bytes_left, 3)
 
 
 def _hash(lo: Lower, frames: str, count: str, depth: int, digest: str) -> None:

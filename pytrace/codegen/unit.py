@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 
 from pytrace.codegen.ir import Function, Module
 from pytrace.codegen.layout import MapLayout
-from pytrace.program import BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, COUNTERS_HEADER, Counter, EventSpec, MapSpec, MapType
+from pytrace.program import (
+    BPF_F_INNER_MAP,
+    BPF_F_MMAPABLE,
+    BPF_F_RDONLY_PROG,
+    COUNTERS_HEADER,
+    RANGE,
+    UNWIND_RANGES,
+    UNWIND_TABLES,
+    Counter,
+    EventSpec,
+    MapSpec,
+    MapType,
+)
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -22,6 +35,7 @@ RING = "ring"
 RING_LEAST, RING_MOST = 256 << 10, 16 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE")
 STACKS_ENTRIES = 8192
+UNWIND_MOST_RANGES, UNWIND_MOST_TABLES = 1 + 2 * 8192, 1024
 
 
 def power_of_two(n: int) -> int:
@@ -50,6 +64,8 @@ class Unit:
         self.exits = False  # whether the script can call exit()
         self.spill = False  # whether values live in scratch memory, because the stack has no room for them
         self.script: typed.Script | None = None
+        self.unwinds = False  # whether stacks are walked by unwind tables
+        self.shared: set[str] = set()  # functions that any program may call
         self._counters: dict[Counter, int] = {Counter("lost"): 0}
         self._scratch = 0
         self._rodata = bytearray()
@@ -122,6 +138,7 @@ class Unit:
             data = bytes(self._rodata)
             specs.append(MapSpec("rodata", MapType.ARRAY, 4, len(data), 1, BPF_F_RDONLY_PROG, data, frozen=True))
         specs += self.stacks.values()
+        specs += unwinding_maps() if self.unwinds else ()
         specs += [layout.spec for layout in self.maps.values()]
         return tuple(specs)
 
@@ -135,6 +152,16 @@ class Unit:
             return power_of_two(self.config.perf_rb_pages) * PAGE
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return max(RING_LEAST, min(RING_MOST, power_of_two(memory // 512)))
+
+
+def unwinding_maps() -> tuple[MapSpec, MapSpec]:
+    """The maps that `dw_ustack` unwinds stacks by; see `program`."""
+    flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP
+    table = MapSpec("unwind_table", MapType.ARRAY, 4, 8, 1, flags)  # of any length
+    return (
+        MapSpec(UNWIND_RANGES, MapType.ARRAY, 4, struct.calcsize(RANGE), UNWIND_MOST_RANGES, BPF_F_MMAPABLE),
+        MapSpec(UNWIND_TABLES, MapType.ARRAY_OF_MAPS, 4, 4, UNWIND_MOST_TABLES, inner=table),
+    )
 
 
 class BpfProgram:

@@ -74,6 +74,34 @@ def ustack(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     return _stack(c, n, "user")
 
 
+def _lower_unwound(lo: Lower, e: typed.Call) -> Writer:
+    from pytrace.codegen.unwind import unwound
+
+    assert isinstance(e.type, t.Stack)
+    return stack_writer(lo, e.type, unwound)
+
+
+@function(
+    "dw_ustack([mode,] [int depth = 127]) -> ustack",
+    "The user stack by the unwind tables (.eh_frame) of programs and libraries, which lead through code that keeps no "
+    "frame pointers. Only of the processes of -p, -c and --dwarf-pid, and of those that they start; of others it is "
+    "empty. On x86-64.",
+    "uprobe:libc:malloc { @[dw_ustack] = count(); }",
+    group=GROUP,
+    bare=True,
+    lower=_lower_unwound,
+)
+def dw_ustack(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
+    if c.config.unstable_dw_ustack == "error":
+        return c.error(n.span, "dw_ustack is not enabled", "enable it: config = { unstable_dw_ustack=enable }")
+    if c.config.unstable_dw_ustack == "warn":
+        hint = "say that you know: config = { unstable_dw_ustack=enable }"
+        c.diagnostics.warning(n.span, "dw_ustack is an unstable feature: it may change", hint)
+    if c.kernel.machine != "x86_64":
+        return c.error(n.span, f"dw_ustack unwinds stacks on x86-64 only, not on {c.kernel.machine}")
+    return _stack(c, n, "user")
+
+
 @function(
     "ksym(uint64 address) -> ksym_t",
     "The kernel symbol at an address.",

@@ -9,7 +9,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,6 +58,11 @@ class Child:
         os.close(failure)
         self.fd = os.pidfd_open(self.pid)
 
+    @property
+    def held(self) -> bool:
+        """Whether it waits before its exec, or has ended there."""
+        return self._gate >= 0
+
     def settle(self) -> None:
         """Returns once it waits at its gate, so that nothing which it does before can be traced; after a second at the
         latest, and at once where the kernel does not show what a process waits for."""
@@ -73,11 +78,15 @@ class Child:
                 return
             time.sleep(0.0005)
 
-    def release(self) -> None:
-        """Lets it run. Raises `ChildError` if its exec fails."""
-        os.write(self._gate, b"!")
-        os.close(self._gate)
-        self._gate = -1
+    def release(self, arrived: Callable[[], object] | None = None) -> None:
+        """Lets it run. Raises `ChildError` if its exec fails. It waits while `arrived` is called, behind its exec, and
+        once more when all libraries that its program is linked with are mapped."""
+        if arrived is None:
+            self._open_gate()
+        else:
+            from pytrace.runtime.entry import run_to_entry
+
+            self._ended(run_to_entry(self.pid, self._open_gate, arrived))
         # The other end is closed by the exec, or after the errno of a failed one.
         problem = os.read(self._failure, 16)
         os.close(self._failure)
@@ -86,13 +95,22 @@ class Child:
             self.reap()
             raise ChildError(f"cannot run {self.argv[0]}: {os.strerror(int(problem))}")
 
+    def _open_gate(self) -> None:
+        os.write(self._gate, b"!")
+        os.close(self._gate)
+        self._gate = -1
+
     def reap(self) -> int:
         """Waits for its end and gives `status`."""
         if self.status is None:
-            _, raw = os.waitpid(self.pid, 0)
+            self._ended(os.waitpid(self.pid, 0)[1])
+        assert self.status is not None
+        return self.status
+
+    def _ended(self, raw: int | None) -> None:
+        if raw is not None:
             code = os.waitstatus_to_exitcode(raw)
             self.status = code if code >= 0 else 128 - code
-        return self.status
 
     def close(self) -> None:
         """Ends it if it still runs: by SIGTERM, and if it ignores that for a second, by SIGKILL."""

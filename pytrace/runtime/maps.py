@@ -32,12 +32,17 @@ class KernelMap:
         self.spec = spec
         self.stride = (spec.value_size + 7) & ~7
         self.value_bytes = self.stride * possible_cpus if spec.type in _PER_CPU else spec.value_size
+        inner = KernelMap(spec.inner, possible_cpus) if spec.inner is not None else None
+        sizes = spec.key_size, spec.value_size, spec.max_entries
         try:
-            self.fd = bpf.map_create(
-                spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, spec.name.lstrip("@")
+            self.fd: int = bpf.map_create(
+                spec.type, *sizes, spec.flags, spec.name.lstrip("@"), inner.fd if inner is not None else 0
             )
         except OSError as error:
             raise MapError(f"cannot create map {spec.name}: {_reason(error, spec)}") from error
+        finally:
+            if inner is not None:
+                inner.close()
         self._mapping: bpf.Mapping | None = None
         try:
             if spec.data:

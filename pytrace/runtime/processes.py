@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DUMMY = 9  # PERF_COUNT_SW_DUMMY
 _SAMPLE_TIME = 1 << 2
 _MMAP, _TASK, _SAMPLE_ID_ALL, _MMAP2, _COMM, _COMM_EXEC = 1 << 8, 1 << 13, 1 << 18, 1 << 23, 1 << 9, 1 << 24
-_RECORD_FORK, _RECORD_MMAP2 = 7, 10
+RECORD_FORK, RECORD_MMAP2 = 7, 10
 _PAGES = 16
 _KEEP = 4096
 _SCAN = 16
@@ -55,7 +55,7 @@ class Processes:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._seen: OrderedDict[int, _Seen] = OrderedDict()
-        self._streams: list[_Stream] = []
+        self._streams: list[Stream] = []
         self._unseen: list[int] = []
         self.watching = False
 
@@ -93,7 +93,7 @@ class Processes:
         self._unseen = processes()
         try:
             for cpu in self._kernel.online_cpus:
-                self._streams.append(_Stream(cpu))
+                self._streams.append(Stream(cpu))
         except OSError:
             self._close_streams()  # not allowed: /proc alone, then
 
@@ -106,7 +106,7 @@ class Processes:
             records += stream.take()
         records.sort(key=lambda record: record[0])
         for _, kind, data in records:
-            if kind == _RECORD_FORK:
+            if kind == RECORD_FORK:
                 self._fork(data)
             else:
                 self._map(data)
@@ -144,22 +144,25 @@ class Processes:
         self.watching = False
 
 
-class _Stream:
-    """The perf buffer of one CPU. `struct perf_event_mmap_page` holds data_head at 1024 and data_tail at 1032."""
+class Stream:
+    """The perf buffer of one CPU: what processes map and start there. `fd` is readable when it is filling, or with
+    `prompt` when something has happened. `struct perf_event_mmap_page` holds data_head at 1024 and data_tail at
+    1032."""
 
-    def __init__(self, cpu: int) -> None:
-        self._fd = bpf.perf_event_open(
+    def __init__(self, cpu: int, prompt: bool = False) -> None:
+        self.fd = bpf.perf_event_open(
             PerfType.SOFTWARE,
             _DUMMY,
             cpu=cpu,
             sample_type=_SAMPLE_TIME,
             flags=_MMAP | _TASK | _SAMPLE_ID_ALL | _MMAP2 | _COMM | _COMM_EXEC,
+            watermark=1 if prompt else 0,
         )
         self._size = _PAGES * bpf.PAGE
         try:
-            self._memory = bpf.Mapping(self._fd, bpf.PAGE + self._size)
+            self._memory = bpf.Mapping(self.fd, bpf.PAGE + self._size)
         except OSError:
-            os.close(self._fd)
+            os.close(self.fd)
             raise
 
     def take(self) -> list[tuple[int, int, bytes]]:
@@ -177,7 +180,7 @@ class _Stream:
             kind, _, size = struct.unpack_from("=IHH", content, at)
             if size < 8:
                 break
-            if kind in (_RECORD_FORK, _RECORD_MMAP2):
+            if kind in (RECORD_FORK, RECORD_MMAP2):
                 time = struct.unpack_from("=Q", content, at + size - 8)[0]
                 found.append((time, kind, content[at + 8 : at + size - 8]))
             at += size
@@ -185,4 +188,4 @@ class _Stream:
 
     def close(self) -> None:
         self._memory.close()
-        os.close(self._fd)
+        os.close(self.fd)

@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +26,7 @@ from pytrace.runtime.waiting import Signals, Waiter
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
     from pytrace.runtime.child import Child
+    from pytrace.runtime.unwind import Unwinding
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _IDLE = 0.05  # seconds between looks at a ring whose records wake nobody
@@ -55,6 +56,7 @@ class Session:
     announce    whether `Attached N probes` is said
     flush       called before each sleep and at the end, for an output that buffers
     output_fd   where the output goes in the end: the session ends when nobody reads it any more
+    dwarf_pids  processes whose stacks `dw_ustack` unwinds, besides `pid` and `child`
 
     Errors on entering: `SessionError`, `MapError`, `LoadError`, `VerifierError`, `AttachError`.
     """
@@ -74,6 +76,7 @@ class Session:
         announce: bool = True,
         flush: Callable[[], object] | None = None,
         output_fd: int | None = None,
+        dwarf_pids: Iterable[int] = (),
     ) -> None:
         if kernel is None:
             from pytrace.kernel import Kernel
@@ -100,6 +103,9 @@ class Session:
         self._errors_before = 0
         self._script_maps: dict[str, ScriptMap] = {}
         self._stacks: dict[str, KernelMap] = {}
+        self._dwarf_pids = tuple(dwarf_pids)
+        self._unwinding: Unwinding | None = None
+        self._cut_stacks: dict[Counter, int] = {}
         self._exit_code: int | None = None
         self._ending = False
         self._finished = False
@@ -141,7 +147,8 @@ class Session:
         on_event = on_event or self._on_event
         missing = str(dict(program.config).get("missing_probes", "error"))
         known = dict(self._script_maps)
-        loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, self._stacks)
+        shared = self._stacks | self._unwinding_for(program)
+        loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, shared)
         try:
             dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, on_event, loaded.unwatch)
             self._dispatchers[loaded] = dispatcher
@@ -177,6 +184,26 @@ class Session:
         self._waiter.watch(loaded.ring.fd, loaded)
         return loaded
 
+    def _unwinding_for(self, program: Program) -> dict[str, KernelMap]:
+        """The maps that a program unwinds stacks by, if it does: those of the session, filled."""
+        if not program.unwinding:
+            return {}
+        if self._unwinding is None:
+            from pytrace.runtime.unwind import Unwinding
+
+            held = {self.child.pid} if self.child is not None and self.child.held else set()
+            pids = {self.pid, *self._dwarf_pids} - {0}
+            if not pids:
+                raise SessionError("dw_ustack requires a target process: name it by -p, -c or --dwarf-pid")
+            for pid in self._dwarf_pids:
+                if not os.path.exists(f"/proc/{pid}"):
+                    raise SessionError(f"there is no process {pid}")
+            possible, online = self.kernel.possible_cpus, self.kernel.online_cpus
+            self._unwinding = Unwinding(program.maps, possible, online, pids - held, held, self.output.message)
+            for fd in self._unwinding.fds:
+                self._waiter.watch(fd, "mapped")
+        return self._unwinding.maps
+
     def _while_asleep(self, handle: Callable[[memoryview], object]) -> Callable[[memoryview], bool]:
         """The same, asking to stop when somebody waits."""
 
@@ -200,6 +227,7 @@ class Session:
         self._retire(loaded)
         self._waiter.forget(loaded.ring.fd)
         self._tell_books(loaded)
+        self._tell_cut_stacks()
         self._lost_before += loaded.books.lost
         self._errors_before += self._dispatchers.pop(loaded).errors
         self._loaded.remove(loaded)
@@ -228,7 +256,8 @@ class Session:
                 with self._until_deaf():
                     self.add(self._program, announce=self._announce)
             if self.child is not None and not self._over():
-                self.child.release()
+                unwinding, child = self._unwinding, self.child
+                child.release((lambda: unwinding.see((child.pid,))) if unwinding is not None else None)
         except BaseException:
             self.close()
             raise
@@ -346,6 +375,8 @@ class Session:
             taken += size
         self._pause = _BUSY if busy else _IDLE
         self.symbols.processes.round()
+        if self._unwinding is not None:
+            self._unwinding.round()
         now = time.monotonic()
         if now - self._lost_told >= _TELL_LOST:
             self._lost_told = now
@@ -406,6 +437,7 @@ class Session:
                 self._flush()
         for loaded in self._loaded:
             self._tell_books(loaded)
+        self._tell_cut_stacks()
         if self.lost:
             self.output.lost_total(self.lost)
         missed = sum(loaded.misses() for loaded in self._loaded)
@@ -424,8 +456,16 @@ class Session:
                 # Reads of memory are all that is counted, and they fail in one way.
                 reason = f"{os.strerror(errno.EFAULT)} ({n} times)"
                 self.output.helper_error(counter.subject, -errno.EFAULT, reason, counter.location)
+            elif counter.kind.startswith("unwind_"):
+                self._cut_stacks[counter] = self._cut_stacks.get(counter, 0) + n
             elif text := _complaint(counter, n):
                 self.output.message(text)
+
+    def _tell_cut_stacks(self) -> None:
+        """Once, at the end: with a probe that fires everywhere they are expected, and many."""
+        for counter, n in self._cut_stacks.items():
+            self.output.message(_complaint(counter, n))
+        self._cut_stacks.clear()
 
     def close(self) -> None:
         """Gives everything back without a word. `finish` is the polite way to end."""
@@ -438,6 +478,9 @@ class Session:
         for stacks in self._stacks.values():
             stacks.close()
         self._stacks.clear()
+        if self._unwinding is not None:
+            self._unwinding.close()
+            self._unwinding = None
         self.symbols.processes.close()
         self._opened.close()
 
@@ -472,6 +515,15 @@ def _complaint(counter: Counter, n: int) -> str:
             return f"{where}WARNING: {n} stacks were not kept: there was no room for them"
         case "loop_limit":
             return f"{where}WARNING: a loop was cut short {n} times"
+        case "unwind_process":
+            return (
+                f"{where}WARNING: {n} stacks are empty: dw_ustack unwinds those of the processes of -p, -c and "
+                "--dwarf-pid"
+            )
+        case "unwind_unknown":
+            return f"{where}WARNING: {n} stacks end early, in code without unwind information"
+        case "unwind_fault":
+            return f"{where}WARNING: {n} stacks end early: their memory could not be read"
         case "divide_by_zero":
             return f"{where}WARNING: {n} divisions by zero gave 1"
     return ""  # what was lost is told by the renderer

@@ -9,7 +9,7 @@ BUILTIN_TYPES = frozenset(
 
 BUILTIN_VALUES = frozenset(
     """args retval ctx pid tid ppid pcomm leader_tid leader_comm comm uid gid username cpu ncpus numaid cgroup nsecs
-    elapsed jiffies rand curtask kstack ustack func probe probetype cpid has_cpid usermode config""".split()  # noqa: SIM905 - words read better than quotes
+    elapsed jiffies rand curtask kstack ustack dw_ustack func probe probetype cpid has_cpid usermode config""".split()  # noqa: SIM905 - words read better than quotes
     + [f"{prefix}{n}" for prefix in ("arg", "sarg") for n in range(10)]
 )
 """Names that are values: `(pid)-1` is a subtraction, `(pid_t)-1` a cast."""

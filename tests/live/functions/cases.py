@@ -519,6 +519,11 @@ CASES: dict[str, tuple[Case, ...]] = {
         begin("print(len(kstack(0)));", "0"),
     ),
     "ustack": (greets("print(ustack(1));", like=r" {8}greet\+\d+\s*"),),
+    "dw_ustack": (
+        greets("print(dw_ustack(2));", like=r" {8}greet\+\d+\n {8}main\+\d+\s*", feature="task_pt_regs"),
+        refused("begin { print(dw_ustack(1025)); }", "depth"),
+        refused("config = { unstable_dw_ustack=error } begin { print(dw_ustack); }", "not enabled"),
+    ),
     "ksym": (begin('print(ksym(kaddr("vfs_read")));', "vfs_read"),),
     "usym": (greets('printf("%s\\n", usym(reg("ip")));', "greet"),),
     # --- control

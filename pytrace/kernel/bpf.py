@@ -137,12 +137,14 @@ def object_name(name: str) -> bytes:
 # --- maps ---------------------------------------------------------------------------------------
 
 
-def map_create(type: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "") -> int:
-    """A new map's fd."""
+def map_create(
+    type: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "", inner: int = 0
+) -> int:
+    """A new map's fd. A map of maps takes such as are like the map with the descriptor `inner`."""
     return bpf(
         Cmd.MAP_CREATE,
         bytearray(
-            struct.pack("=7I16sI", type, key_size, value_size, max_entries, flags, 0, 0, object_name(name), 0),
+            struct.pack("=7I16sI", type, key_size, value_size, max_entries, flags, inner, 0, object_name(name), 0),
         ),
     )
 
@@ -399,19 +401,22 @@ def perf_event_open(
     flags: int = 0,
 ) -> int:
     """A perf event's fd. One of `period` and `freq` (Hz) may be given; `pid` -1 is every process, `cpu` -1 every CPU
-    (not both). `flags` are further bits of the attribute's bit field."""
+    (not both). `flags` are further bits of the attribute's bit field. With a `watermark`, it is readable when there
+    are so many bytes in its buffer."""
     bits = flags | (1 if disabled else 0) | (2 if inherit else 0) | (1 << 10 if freq else 0)
     attr = bytearray(
+    watermark: int = 0,
         struct.pack(
             "=IIQQQQQIIQQ",
             type,
             112,
+    bits |= 1 << 14 if watermark else 0
             config,
             freq or period,
             sample_type,
             0,
             bits,
-            1 if period == 1 else 0,
+            watermark or (1 if period == 1 else 0),
             bp_type,
             config1,
             config2,

@@ -64,6 +64,21 @@ class StackLoad:
 
 
 @record
+class StackAddress:
+    """The address `offset` bytes above the stack pointer of the traced function: a struct that is passed there."""
+
+    offset: int
+
+
+@record
+class RegsCopy:
+    """The address of a copy of registers, one after the other, in the program's own memory: a struct that is passed in
+    them. `offsets` are those of `RegsLoad`."""
+
+    offsets: tuple[int, ...]
+
+
+@record
 class UsdtArgument:
     """Argument `index` of a USDT probe: `forms` holds the operand of each of the ways in which the probe's places keep
     their arguments. Where there is more than one, the high 32 bits of the attach cookie say which it is (the low 32 say
@@ -89,7 +104,7 @@ class UsdtOperand:
     deref: bool = False
 
 
-Load = CtxLoad | CtxAddress | DataLoc | RegsLoad | StackLoad | UsdtArgument
+Load = CtxLoad | CtxAddress | DataLoc | RegsLoad | StackLoad | StackAddress | RegsCopy | UsdtArgument
 
 
 @record
@@ -107,6 +122,7 @@ class Context:
 
     space       what untyped pointers and `argN` point into
     args        the members of `args`, or None where the probe has no `args`
+    unreadable  names of arguments that are not among `args`, and why
     struct      the type that `args`/`ctx` print as and whose members are reached by the args' loads
     positional  how arg0, arg1, … are read (as u64)
     retval      type and load of `retval`
@@ -121,6 +137,7 @@ class Context:
     expected_attach_type: int = 0
     space: Space = "kernel"
     args: tuple[Arg, ...] | None = None
+    unreadable: tuple[tuple[str, str], ...] = ()
     struct: Struct | None = None
     positional: tuple[Load, ...] = ()
     retval: tuple[Type, Load] | None = None

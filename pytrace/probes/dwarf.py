@@ -2,8 +2,7 @@
 
 Read by pyelftools, which is an extra and takes long to import: only those who ask for `args` of a uprobe in a binary
 with debug info, or for a source line, pay for it. Parameters are found by the calling convention, since the program
-stands at the function's first instruction; those in floating-point registers and structs passed by value are left
-out.
+stands at the function's first instruction (`probes.convention`); those in floating-point registers cannot be read.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from typing import Any, Literal, cast
 from pytrace.kernel.debugfile import find_debug_file
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.elf_symbols import Symbol
-from pytrace.probes.base import Arg, Context, Load, ProbeError, StackLoad
+from pytrace.probes.base import Arg, Context, ProbeError
+from pytrace.probes.convention import INTEGER, WORD, Places, Shape, Word
 from pytrace.probes.regs import registers
 from pytrace.record import replace
 from pytrace.types import BOOL, VOID, Array, Enum, Field, Int, Pointer, Struct, Type
@@ -125,7 +125,7 @@ def _parameters(function: Any) -> list[Any]:
     return [d for d in function.iter_children() if d.tag == "DW_TAG_formal_parameter"]
 
 
-def typed(context: Context, elf: Elf, symbol: Symbol, name: str, machine_name: str) -> Context:
+def typed(context: Context, elf: Elf, symbol: Symbol, args_name: str, machine_name: str) -> Context:
     """The context with `args`, if debug info describes the function; otherwise the same."""
     try:
         function = _function(elf, symbol)
@@ -133,36 +133,136 @@ def typed(context: Context, elf: Elf, symbol: Symbol, name: str, machine_name: s
         return context
     if function is None:
         return context
-    m = registers(machine_name)
-    loads: list[Load] = [m.load(r) for r in m.functions]
-    loads += [StackLoad(m.stack_arguments + 8 * i) for i in range(16)]
-    at = 1 if _returned_in_memory(_stripped(_type_die(function)), machine_name) else 0
+    machine = registers(machine_name)
+    hidden = 1 if _returned_in_memory(_stripped(_type_die(function)), machine_name) else 0
+    parameters = _parameters(function)
+    types = [_stripped(_type_die(p)) for p in parameters]
+    places = Places(machine, hidden).all([_shape(die, machine_name) for die in types])
     args: list[Arg] = []
-    for number, parameter in enumerate(_parameters(function)):
-        die = _stripped(_type_die(parameter))
-        by_reference = die is not None and _attribute(die, "DW_AT_calling_convention") == _PASS_BY_REFERENCE
-        if die is not None and die.tag in _STRUCTS and not by_reference:
-            break  # where the next ones stand depends on its members
-        if (
-            die is not None
-            and die.tag == "DW_TAG_base_type"
-            and _ENCODINGS.get(_attribute(die, "DW_AT_encoding")) == "float"
-        ):
+    unreadable: list[tuple[str, str]] = []
+    fields: list[Field] = []
+    for number, (parameter, die, load) in enumerate(zip(parameters, types, places, strict=True)):
+        name = _name(parameter) or f"arg{number}"
+        if isinstance(load, str):
+            unreadable.append((name, load))
             continue
-        type = Pointer(convert(die, _DEPTH), "user") if by_reference else convert(_type_die(parameter), _DEPTH)
-        args.append(Arg(_name(parameter) or f"arg{number}", type, loads[at]))
-        at += 1
-        if at == len(loads):
-            break
-    fields = tuple(Field(a.name, a.type, 8 * i) for i, a in enumerate(args))
-    return replace(context, args=tuple(args), struct=Struct("struct", name, 8 * len(args), fields))
+        type = convert(_type_die(parameter), _DEPTH)
+        if _by_reference(die, machine_name):
+            type = Pointer(type, "user")
+        at = fields[-1].offset + (max(fields[-1].type.size, 8) + 7) // 8 * 8 if fields else 0
+        args.append(Arg(name, type, load))
+        fields.append(Field(name, type, at))
+    size = fields[-1].offset + max(fields[-1].type.size, 8) if fields else 0
+    struct = Struct("struct", args_name, size, tuple(fields))
+    return replace(context, args=tuple(args), unreadable=tuple(unreadable), struct=struct)
+
+
+def _by_reference(die: Any, machine_name: str) -> bool:
+    """Whether the address of a struct is passed for it: of a C++ object that cannot just be copied, and on aarch64 of
+    every large one."""
+    if die is None or die.tag not in _STRUCTS:
+        return False
+    large = machine_name == "aarch64" and _attribute(die, "DW_AT_byte_size") > 16 and not _alike(die)
+    return large or _is_object(die)
+
+
+def _is_object(die: Any) -> bool:
+    """Whether it is a C++ class whose objects cannot just be copied: one with a copy or move constructor, destructor or
+    virtual function that somebody wrote, or with a part of such a class. Clang says so, gcc does not."""
+    if _attribute(die, "DW_AT_calling_convention"):
+        return _attribute(die, "DW_AT_calling_convention") == _PASS_BY_REFERENCE
+    name = _name(die).partition("<")[0]
+    for child in die.iter_children():
+        if "DW_AT_virtuality" in child.attributes:
+            return True
+        if child.tag in ("DW_TAG_member", "DW_TAG_inheritance") and "DW_AT_external" not in child.attributes:
+            part = _stripped(_type_die(child))
+            while part is not None and part.tag == "DW_TAG_array_type":
+                part = _stripped(_type_die(part))
+            if part is not None and part.tag in _STRUCTS and _is_object(part):
+                return True
+        elif child.tag == "DW_TAG_subprogram" and not _MADE & child.attributes.keys():
+            own = _name(child)
+            if own == f"~{name}" or (own == name and _takes_its_own(child, die)):
+                return True
+    return False
+
+
+_MADE = {"DW_AT_artificial", "DW_AT_defaulted", "DW_AT_deleted"}
+
+
+def _takes_its_own(constructor: Any, die: Any) -> bool:
+    """Whether it is a copy or move constructor."""
+    shown = [p for p in _parameters(constructor) if "DW_AT_artificial" not in p.attributes]
+    type = _type_die(shown[0]) if shown else None
+    if type is None or type.tag not in ("DW_TAG_reference_type", "DW_TAG_rvalue_reference_type"):
+        return False
+    target = _stripped(_type_die(type))
+    return target is not None and target.offset == die.offset
+
+
+def _shape(die: Any, machine_name: str) -> Shape:
+    """How an argument of a type is passed."""
+    if _by_reference(die, machine_name) or die is None:
+        return WORD
+    size = _attribute(die, "DW_AT_byte_size")
+    if die.tag == "DW_TAG_base_type":
+        if _ENCODINGS.get(_attribute(die, "DW_AT_encoding")) == "float":
+            # long double is in memory on x86-64; complex numbers are like two.
+            return Shape(size, () if size > 8 and machine_name == "x86_64" else ("float",), size)
+        return Shape(size, (INTEGER,) * ((size + 7) // 8), size, whole=size > 8)
+    if die.tag not in _STRUCTS:
+        return WORD
+    parts = list(_scalars(die, 0))
+    alignment = max((part_size for _, part_size, _ in parts), default=1)
+    if not parts and size <= 1:
+        return Shape(0, (), whole=True)  # a C++ class without members, or a C struct without size
+    loose = any(at % part_size for at, part_size, _ in parts if part_size)
+    if size > 16 or loose or any(part_size > 8 for _, part_size, _ in parts):
+        return Shape(size, (), alignment, whole=True)
+    words: list[Word] = []
+    for word in range((size + 7) // 8):
+        kinds = {is_float for at, _, is_float in parts if at // 8 == word}
+        words.append("float" if kinds == {True} else "integer")
+    return Shape(size, tuple(words), alignment, whole=True, alike=_alike(die))
+
+
+def _alike(die: Any) -> bool:
+    parts = list(_scalars(die, 0))
+    return 0 < len(parts) <= 4 and len({size for _, size, _ in parts}) == 1 and all(float for _, _, float in parts)
+
+
+def _scalars(die: Any, at: int) -> Iterator[tuple[int, int, bool]]:
+    """Offset, size and whether it is a float, of everything in a type that is no struct or array itself."""
+    die = _stripped(die)
+    if die is None:
+        return
+    if die.tag in _STRUCTS:
+        for member in die.iter_children():
+            if member.tag in ("DW_TAG_member", "DW_TAG_inheritance") and "DW_AT_external" not in member.attributes:
+                inside = (
+                    _attribute(member, "DW_AT_data_member_location") + _attribute(member, "DW_AT_data_bit_offset") // 8
+                )
+                if "DW_AT_bit_size" in member.attributes:
+                    yield at + inside, 1, False
+                else:
+                    yield from _scalars(_type_die(member), at + inside)
+    elif die.tag == "DW_TAG_array_type":
+        made = convert(die, 0)
+        element = _type_die(die)
+        size = convert(element, 0).size
+        for number in range(made.size // size if size else 0):
+            yield from _scalars(element, at + number * size)
+    else:
+        is_float = die.tag == "DW_TAG_base_type" and _ENCODINGS.get(_attribute(die, "DW_AT_encoding")) == "float"
+        yield at, _attribute(die, "DW_AT_byte_size") or 8, is_float
 
 
 def _returned_in_memory(die: Any, machine_name: str) -> bool:
     """Whether a hidden first argument says where the result goes; aarch64 has a register of its own for that."""
     if machine_name != "x86_64" or die is None or die.tag not in _STRUCTS:
         return False
-    return _attribute(die, "DW_AT_byte_size") > 16 or _attribute(die, "DW_AT_calling_convention") == _PASS_BY_REFERENCE
+    return _attribute(die, "DW_AT_byte_size") > 16 or _is_object(die)
 
 
 def parameters(elf: Elf, symbol: Symbol) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pytrace import types as t
 from pytrace.diagnostics import Span
-from pytrace.probes.base import CtxLoad
+from pytrace.probes.base import CtxLoad, StackAddress
 from pytrace.semantics import typed
 from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.widen import convert
@@ -129,6 +129,9 @@ def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
     for arg in args:
         if arg.name == n.name:
             return load_argument(c, arg.type, typed.ContextLoad(arg.load, type=arg.type, span=n.span), n.span)
+    for name, why in c.context.unreadable if c.context else ():
+        if name == n.name:
+            return c.error(n.span, f"The argument '{name}' cannot be read", why)
     probe = c.points[0].name if c.points else "this probe"
     names = [a.name for a in args]
     hint = did_you_mean(n.name, names) or ("it has: " + ", ".join(names) if names else "it has no arguments at all")
@@ -136,11 +139,13 @@ def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
 
 
 def load_argument(c: ExpressionChecker, kind: t.Type, load: typed.ContextLoad, span: Span) -> typed.Expr:
-    """Words are loaded; arrays and structs in the context are memory at an address in the kernel."""
+    """Words are loaded; arrays and structs in the context are memory at an address in the kernel, those on the stack of
+    a program at one of its own."""
     if t.is_word(kind):
         return load
-    address = typed.ContextLoad(load.load, type=t.Pointer(kind, "kernel"), span=span)
-    return memory(c, address, kind, "kernel", span)
+    space: Literal["kernel", "user"] = "user" if isinstance(load.load, StackAddress) else "kernel"
+    address = typed.ContextLoad(load.load, type=t.Pointer(kind, space), span=span)
+    return memory(c, address, kind, space, span)
 
 
 def member(c: ExpressionChecker, value: typed.Expr, name: str, span: Span) -> typed.Expr:

@@ -399,18 +399,18 @@ def perf_event_open(
     bp_type: int = 0,
     sample_type: int = 0,
     flags: int = 0,
+    watermark: int = 0,
 ) -> int:
     """A perf event's fd. One of `period` and `freq` (Hz) may be given; `pid` -1 is every process, `cpu` -1 every CPU
     (not both). `flags` are further bits of the attribute's bit field. With a `watermark`, it is readable when there
     are so many bytes in its buffer."""
     bits = flags | (1 if disabled else 0) | (2 if inherit else 0) | (1 << 10 if freq else 0)
+    bits |= 1 << 14 if watermark else 0
     attr = bytearray(
-    watermark: int = 0,
         struct.pack(
             "=IIQQQQQIIQQ",
             type,
             112,
-    bits |= 1 << 14 if watermark else 0
             config,
             freq or period,
             sample_type,

@@ -394,7 +394,6 @@ def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> 
     )
 
 
-_ALWAYS = frozenset(("ring", "counters"))
 def _check_limits(unit: Unit, obj: Object, progs: tuple[ProgSpec, ...]) -> None:
     """Raises `ScriptError` where a program is larger than kernels allow."""
     found = []
@@ -415,6 +414,7 @@ def _check_limits(unit: Unit, obj: Object, progs: tuple[ProgSpec, ...]) -> None:
         raise ScriptError(found)
 
 
+_ALWAYS = frozenset(("ring", "counters"))
 
 
 def _prog(obj: Object, p: Plan) -> ProgSpec:

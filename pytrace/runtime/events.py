@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,8 @@ class Dispatcher:
 
     def _cat(self, path: bytes) -> None:
         try:
-            with open(path, "rb", buffering=0) as file:
+            # What a FIFO or a terminal will say some day must not hold up the tracing.
+            with open(path, "rb", buffering=0, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
                 content = b""
                 # Files of /proc come in pieces, whatever is asked for.
                 while len(content) < self._max_cat and (piece := file.read(self._max_cat - len(content))):

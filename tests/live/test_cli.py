@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -178,6 +179,18 @@ def test_output_goes_to_a_file(pytrace: Runner, tmp_path: Path) -> None:
     assert (result.stdout, file.read_text()) == ("", "x\n\n\n@: 1\n")
     result = pytrace("-o", "/nonexistent/out", "-e", "begin { exit(); }")
     assert (result.status, "/nonexistent/out" in result.stderr) == (1, True)
+
+
+def test_cat_waits_for_nothing(pytrace: Runner, tmp_path: Path) -> None:
+    """A FIFO that nobody has opened, and one that somebody has open without writing."""
+    silent, open_one = tmp_path / "silent", tmp_path / "open"
+    os.mkfifo(silent)
+    os.mkfifo(open_one)
+    fd = os.open(open_one, os.O_RDWR)
+    script = f'begin {{ cat("{silent}"); cat("{open_one}"); cat("/etc/hostname"); exit(); }}'
+    result = pytrace("-q", "-e", script, timeout=30)
+    os.close(fd)
+    assert (result.status, result.stdout.strip()) == (0, Path("/etc/hostname").read_text().strip())
 
 
 def test_json(pytrace: Runner) -> None:

@@ -6,10 +6,12 @@ A process may end at any moment: questions about one that is gone are answered w
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from pytrace.record import record
 
 
-class Mapping(NamedTuple):
+@record
+class Mapping:
     """A range of a process's addresses. `path` is as the process sees it, "" for anonymous memory; `inode` and
     `device` say which file it is where the path has been replaced or deleted since."""
 

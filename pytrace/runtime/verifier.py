@@ -10,12 +10,13 @@ from pytrace.kernel import KernelError
 from pytrace.program import ProgSpec
 
 # What is no complaint: state dumps, instructions, source lines, marks of the backtracking and the figures at the end.
-_NOISE = re.compile(
+# Not compiled here, as few runs need it.
+_NOISE = (
     r"^(;|\d+: |\(|from \d+|R\d+(_\w+)?=|R\d+ R\d+|processed \d+ insns|verification time|stack depth|mark_precise|"
     r"parent |cur state|old state|last_idx|regs=|frame\d+|func#|Func#|caller:|callee:|propagating|returning from|"
     r"to caller|max_states_per_insn|[Ll]ive regs|\s|$|\w+ -> )"
 )
-_INSN = re.compile(r"^(\d+): \(")
+_INSN = r"^(\d+): \("
 
 
 class VerifierError(KernelError):
@@ -31,9 +32,9 @@ class VerifierError(KernelError):
             cut = f"({len(log) - log_size} bytes were left out here; config = {{ log_size = N }} keeps more)\n"
             self.log = cut + log[len(log) - log_size :]
         lines = log.splitlines()
-        complaints = [line for line in lines if not _NOISE.match(line)]
+        complaints = [line for line in lines if not re.match(_NOISE, line)]
         self.complaint = complaints[-1].strip() if complaints else ""
-        at = [int(m[1]) for line in lines if (m := _INSN.match(line))]
+        at = [int(m[1]) for line in lines if (m := re.match(_INSN, line))]
         self.location = line_of(spec, at[-1], btf) if at and self.complaint else None
         hint = "ulimit -n raises that limit" if error.errno == errno.EMFILE else None
         super().__init__(self._short(error), hint or ("-d verifier shows the whole log" if log else None))

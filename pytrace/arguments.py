@@ -23,6 +23,7 @@ OPTIONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("", "info", "", "info", "show what this kernel can do"),
     ("p", "pid", "PID", "pid", "trace only this process, until it ends"),
     ("c", "cmd", "COMMAND", "command", "run a command and trace until it ends; its pid is `cpid`"),
+    ("", "dwarf-pid", "PID", "dwarf_pids", "dw_ustack unwinds the stacks of this process too (repeatable)"),
     ("o", "output", "FILE", "output", "write the script's output to a file"),
     ("f", "", "FORMAT", "format", "text or json (one object a line)"),
     ("B", "", "MODE", "buffering", "flush the output after each line, when it is full, or at once: line, full, none"),
@@ -43,7 +44,6 @@ OPTIONS: tuple[tuple[str, str, str, str, str], ...] = (
     # Accepted because scripts that call bpftrace pass them; there is nothing left for them to do.
     ("", "usdt-file-activation", "", "_ignored", ""),
     ("", "verify-llvm-ir", "", "_ignored", ""),
-    ("", "dwarf-pid", "PID", "_ignored_argument", ""),
     ("", "traceable-functions", "FILE", "_ignored_argument", ""),
 )
 
@@ -74,6 +74,7 @@ class Arguments:
         self.list = self.info = self.functions = self.help = self.version = self.fmt = self.test = self.bench = False
         self.verbose = self.quiet = self.no_warnings = self.unsafe = self.dry_run = self.helper_errors = False
         self.pid: int | None = None
+        self.dwarf_pids: list[int] = []
         self.command: str | None = None
         self.output: str | None = None
         self.format = "text"
@@ -196,7 +197,9 @@ def _set(arguments: Arguments, attribute: str, value: str | None) -> None:
         return
     match attribute:
         case "pid":
-            arguments.pid = _pid(value)
+            arguments.pid = _pid("-p", value)
+        case "dwarf_pids":
+            arguments.dwarf_pids.append(_pid("--dwarf-pid", value))
         case "format":
             arguments.format = _one_of("-f", value, ("text", "json"))
         case "buffering":
@@ -217,13 +220,13 @@ def _set(arguments: Arguments, attribute: str, value: str | None) -> None:
             setattr(arguments, attribute, value)
 
 
-def _pid(text: str) -> int:
+def _pid(option: str, text: str) -> int:
     try:
         pid = int(text)
     except ValueError:
         pid = 0
     if not 0 < pid < 1 << 22:  # PID_MAX_LIMIT of the kernel
-        raise UsageError(f"option -p needs the number of a process, not '{text}'")
+        raise UsageError(f"option {option} needs the number of a process, not '{text}'")
     return pid
 
 

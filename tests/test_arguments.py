@@ -34,6 +34,7 @@ def test_clusters_and_attached_arguments() -> None:
 
 
 def test_long_options_take_their_argument_either_way_and_abbreviated() -> None:
+    assert parse(["--dwarf-pid=7", "--dwarf-pid", "8"]).dwarf_pids == [7, 8]
     assert parse(["--pid=7"]).pid == parse(["--pid", "7"]).pid == 7
     assert parse(["--dry"]).dry_run
 
@@ -86,6 +87,7 @@ def test_modes_are_the_options_of_those_names() -> None:
         (["--ver"], "option --ver is ambiguous: --verbose, --version, --verify-llvm-ir"),
         (["--unsafe=1"], "option --unsafe takes no argument"),
         (["-p", "abc"], "option -p needs the number of a process, not 'abc'"),
+        (["--dwarf-pid", "me"], "option --dwarf-pid needs the number of a process, not 'me'"),
         (["-p", "0"], "option -p needs the number of a process, not '0'"),
         (["-f", "xml"], "option -f takes text or json, not 'xml'"),
         (["-B", "some"], "option -B takes line, full or none, not 'some'"),

@@ -31,6 +31,7 @@ class Inside:
         self,
         program: Program | None,
         pid: int,
+        dwarf_pids: Sequence[int],
         child: Child | None,
         on_event: OnEvent | None,
         output: TextStream | int | None,
@@ -38,6 +39,7 @@ class Inside:
         renderer: Renderer | Callable[[Resolver], Renderer] | None,
     ) -> None:
         self.program, self.pid, self.child, self._on_event = program, pid, child, on_event
+        self._dwarf_pids = dwarf_pids
         self._output, self._format, self._renderer = output, format, renderer
         self._config = dict(program.config) if program else {}
         self._trailer = str(self._config.get("str_trunc_trailer", ".."))
@@ -85,6 +87,7 @@ class Inside:
             output=renderer,
             symbols=symbols,
             announce=False,
+            dwarf_pids=self._dwarf_pids,
             show_maps=False,
             on_event=on_event,
         )
@@ -107,6 +110,7 @@ class Inside:
             announce=not (manner.quiet or manner.dry_run),
             flush=console.flush,
             output_fd=console.fd,
+            dwarf_pids=self._dwarf_pids,
             on_event=on_event,
         )
         return self._session
@@ -187,7 +191,9 @@ class Inside:
         console = self.console(manner, symbols, renderer)
         try:
             run = run_tests if what == "test" else run_benchmarks
-            status = run(self.program, console.renderer, symbols, pid=self.pid, child=self.child)
+            status = run(
+                self.program, console.renderer, symbols, pid=self.pid, child=self.child, dwarf_pids=self._dwarf_pids
+            )
         finally:
             self.engine.shutdown()
         console.close()

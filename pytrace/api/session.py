@@ -73,6 +73,7 @@ class Session:
 
     program     the first program, if any; more come with `attach`
     pid         user-space probes are limited to this process, and the session ends with it
+    dwarf_pids  processes whose stacks `dw_ustack` unwinds, besides that of `pid` or of a command
     on_event    called with each `Event`, in the session's thread, instead of showing it. An exception in it ends the
                 session and is raised by `stop()` or the end of the `with` block
     output      where the text of `printf()` and `print()` goes: anything with `write(str)`, a file descriptor, None for
@@ -95,6 +96,7 @@ class Session:
         program: Program | None = None,
         *,
         pid: int = 0,
+        dwarf_pids: Sequence[int] = (),
         on_event: OnEvent | None = None,
         output: TextStream | int | None = STDOUT,
         format: Format = "text",
@@ -103,7 +105,7 @@ class Session:
         on_warning: OnWarning | None = None,
         child: Child | None = None,
     ) -> None:
-        self._inside = Inside(program, pid, child, on_event, output, format, renderer)
+        self._inside = Inside(program, pid, dwarf_pids, child, on_event, output, format, renderer)
         self._engine, self._on_warning = self._inside.engine, on_warning
         self._options: CompileOptions = {"timestamps": on_event is not None, **(options or {})}
         self._attachments: list[Attachment] = []

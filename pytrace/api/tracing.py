@@ -27,6 +27,7 @@ def trace(
     options: CompileOptions | None = None,
     name: str = "<script>",
     pid: int = 0,
+    dwarf_pids: Sequence[int] = (),
     command: str | Sequence[str] | None = None,
     on_event: OnEvent | None = None,
     output: TextStream | int | None = STDOUT,
@@ -37,10 +38,10 @@ def trace(
     """A session of a script, for `with`: attached inside the block, its maps readable there and afterwards; or to
     `follow`, as the command line does.
 
-    `params`, `named`, `options` and `name` are those of `compile`; `on_event`, `output`, `format`, `renderer` and
-    `on_warning` those of `Session`. With `pid` only this process is traced, and its end is the session's. `command`
-    (split as a shell would, but no shell runs) starts when everything is attached; its end is the session's, and the
-    session's end is its.
+    `params`, `named`, `options` and `name` are those of `compile`; `dwarf_pids`, `on_event`, `output`, `format`,
+    `renderer` and `on_warning` those of `Session`. With `pid` only this process is traced, and its end is the
+    session's. `command` (split as a shell would, but no shell runs) starts when everything is attached; its end is the
+    session's, and the session's end is its.
 
     Raises `PrivilegeError`, `ScriptError`, and what a `Session` raises when it starts.
     """
@@ -69,6 +70,7 @@ def trace(
         session = Session(
             program,
             pid=pid,
+            dwarf_pids=dwarf_pids,
             on_event=on_event,
             output=output,
             format=format,

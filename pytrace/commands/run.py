@@ -42,6 +42,7 @@ def run_command(arguments: Arguments) -> int:
         named=arguments.named,
         options=chosen,
         pid=arguments.pid or 0,
+        dwarf_pids=arguments.dwarf_pids,
         command=arguments.command,
         output=open_output(arguments.output),
         format=cast("Format", arguments.format),

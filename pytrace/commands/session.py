@@ -22,4 +22,4 @@ def session_command(arguments: Arguments) -> int:
         "includes": arguments.includes,
         "debug_dirs": arguments.debug_dirs,
     }
-    return run_repl(options, arguments.pid or 0)
+    return run_repl(options, arguments.pid or 0, arguments.dwarf_pids)

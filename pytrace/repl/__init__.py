@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pytrace.kernel.privileges import require
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pytrace.api.options import CompileOptions
 
 
-def run_repl(options: CompileOptions, pid: int = 0) -> int:
+def run_repl(options: CompileOptions, pid: int = 0, dwarf_pids: Sequence[int] = ()) -> int:
     """A session on the terminal until its user ends it; then everything is detached and the maps are shown. The exit
     status is that of an `exit()` at the prompt. Raises `PrivilegeError`."""
     require()
@@ -24,7 +25,7 @@ def run_repl(options: CompileOptions, pid: int = 0) -> int:
     from pytrace.repl.talk import Talk
     from pytrace.repl.workspace import Workspace
 
-    workspace = Workspace(Screen(), options, pid)
+    workspace = Workspace(Screen(), options, pid, dwarf_pids)
     with workspace:
         talk = Talk(workspace)
         talk.write("pytrace: enter probes, statements or expressions; :help says more, Ctrl-D ends the session\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pytrace.api.compiling import compile_for
@@ -25,9 +25,17 @@ class Live(Session):
     itself by `exit()`, and the code. An `exit()` outside of one ends the session."""
 
     def __init__(
-        self, screen: Screen, gone: Callable[[Attachment, int], object], *, pid: int = 0, options: CompileOptions
+        self,
+        screen: Screen,
+        gone: Callable[[Attachment, int], object],
+        *,
+        pid: int = 0,
+        dwarf_pids: Sequence[int] = (),
+        options: CompileOptions,
     ) -> None:
-        super().__init__(renderer=lambda resolver: Shown(screen, resolver), pid=pid, options=options)
+        super().__init__(
+            renderer=lambda resolver: Shown(screen, resolver), pid=pid, dwarf_pids=dwarf_pids, options=options
+        )
         self._gone = gone
         self._exits: dict[Loaded, int] = {}
         self._exits_lock = threading.Lock()

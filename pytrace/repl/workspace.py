@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytrace.api.maps import Map
@@ -44,9 +44,9 @@ class Workspace:
     maps) what else it takes to do it all again. `took` says how long the parts of the last entry took, in seconds.
     """
 
-    def __init__(self, screen: Screen, options: CompileOptions, pid: int = 0) -> None:
+    def __init__(self, screen: Screen, options: CompileOptions, pid: int = 0, dwarf_pids: Sequence[int] = ()) -> None:
         self.screen, self.options, self.pid = screen, options, pid
-        self.session = Live(screen, self._gone, pid=pid, options=options)
+        self.session = Live(screen, self._gone, pid=pid, dwarf_pids=dwarf_pids, options=options)
         self.scripts: list[Numbered] = []
         self.definitions: list[ast.Script] = []
         self.statements: list[str] = []

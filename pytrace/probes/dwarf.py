@@ -64,18 +64,19 @@ def _unit_at(dwarf: Any, address: int) -> Iterator[Any]:
         yield from dwarf.iter_CUs()
 
 
-def _subprograms(die: Any) -> Iterator[Any]:
+def subprograms(die: Any) -> Iterator[Any]:
+    """The functions that a unit describes, those in namespaces and classes included."""
     for child in die.iter_children():
         if child.tag == "DW_TAG_subprogram":
             yield child
         elif child.tag in ("DW_TAG_namespace", "DW_TAG_class_type", "DW_TAG_structure_type", "DW_TAG_module"):
-            yield from _subprograms(child)
+            yield from subprograms(child)
 
 
 def _function(elf: Elf, symbol: Symbol) -> Any:
     dwarf = info(elf)
     for unit in _unit_at(dwarf, symbol.address) if dwarf else ():
-        for die in _subprograms(unit.get_top_DIE()):
+        for die in subprograms(unit.get_top_DIE()):
             low = die.attributes.get("DW_AT_low_pc")
             if low is not None and low.value == symbol.address:
                 return die
@@ -94,7 +95,8 @@ def _inherited(die: Any, name: str) -> Any:
     return None
 
 
-def _name(die: Any) -> str:
+def name_of(die: Any) -> str:
+    """Its own name or that of what it is an instance of."""
     owner = _inherited(die, "DW_AT_name")
     return owner.attributes["DW_AT_name"].value.decode("utf-8", "replace") if owner else ""
 
@@ -142,7 +144,7 @@ def typed(context: Context, elf: Elf, symbol: Symbol, args_name: str, machine_na
     unreadable: list[tuple[str, str]] = []
     fields: list[Field] = []
     for number, (parameter, die, load) in enumerate(zip(parameters, types, places, strict=True)):
-        name = _name(parameter) or f"arg{number}"
+        name = name_of(parameter) or f"arg{number}"
         if isinstance(load, str):
             unreadable.append((name, load))
             continue
@@ -171,7 +173,7 @@ def _is_object(die: Any) -> bool:
     virtual function that somebody wrote, or with a part of such a class. Clang says so, gcc does not."""
     if _attribute(die, "DW_AT_calling_convention"):
         return _attribute(die, "DW_AT_calling_convention") == _PASS_BY_REFERENCE
-    name = _name(die).partition("<")[0]
+    name = name_of(die).partition("<")[0]
     for child in die.iter_children():
         if "DW_AT_virtuality" in child.attributes:
             return True
@@ -182,7 +184,7 @@ def _is_object(die: Any) -> bool:
             if part is not None and part.tag in _STRUCTS and _is_object(part):
                 return True
         elif child.tag == "DW_TAG_subprogram" and not _MADE & child.attributes.keys():
-            own = _name(child)
+            own = name_of(child)
             if own == f"~{name}" or (own == name and _takes_its_own(child, die)):
                 return True
     return False
@@ -271,7 +273,7 @@ def parameters(elf: Elf, symbol: Symbol) -> list[str]:
         function = _function(elf, symbol)
     except ProbeError:
         return []
-    return [f"{_text(_type_die(p))} {_name(p)}" for p in _parameters(function)] if function is not None else []
+    return [f"{_text(_type_die(p))} {name_of(p)}" for p in _parameters(function)] if function is not None else []
 
 
 def _text(die: Any) -> str:
@@ -290,13 +292,13 @@ def _text(die: Any) -> str:
         case "DW_TAG_restrict_type" | "DW_TAG_atomic_type":
             return _text(_type_die(die))
         case "DW_TAG_structure_type" | "DW_TAG_class_type":
-            return f"struct {_name(die)}".strip()
+            return f"struct {name_of(die)}".strip()
         case "DW_TAG_union_type":
-            return f"union {_name(die)}".strip()
+            return f"union {name_of(die)}".strip()
         case "DW_TAG_enumeration_type":
-            return f"enum {_name(die)}".strip()
+            return f"enum {name_of(die)}".strip()
         case _:
-            return _name(die) or "void"
+            return name_of(die) or "void"
 
 
 # --- types -----------------------------------------------------------------------------------------
@@ -322,8 +324,8 @@ def convert(die: Any, depth: int) -> Type:
         return _base(size, _ENCODINGS.get(_attribute(die, "DW_AT_encoding"), "unsigned"))
     if die.tag == "DW_TAG_enumeration_type":
         signed = any(_attribute(c, "DW_AT_const_value") < 0 for c in die.iter_children())
-        members = tuple((_name(c), _attribute(c, "DW_AT_const_value")) for c in die.iter_children())
-        return Enum(_name(die), _bits(size or 4), signed, members)
+        members = tuple((name_of(c), _attribute(c, "DW_AT_const_value")) for c in die.iter_children())
+        return Enum(name_of(die), _bits(size or 4), signed, members)
     if die.tag == "DW_TAG_array_type":
         return _array(die, depth)
     if die.tag in _STRUCTS:
@@ -361,7 +363,7 @@ def _array(die: Any, depth: int) -> Type:
 def _struct(die: Any, size: int, depth: int) -> Struct:
     tag: Literal["struct", "union"] = "union" if die.tag == "DW_TAG_union_type" else "struct"
     if depth < 0 or "DW_AT_declaration" in die.attributes:
-        return Struct(tag, _name(die), size, None)
+        return Struct(tag, name_of(die), size, None)
     fields = []
     for member in die.iter_children():
         if member.tag not in ("DW_TAG_member", "DW_TAG_inheritance") or "DW_AT_external" in member.attributes:
@@ -373,10 +375,10 @@ def _struct(die: Any, size: int, depth: int) -> Struct:
         if bits:
             start = _attribute(member, "DW_AT_data_bit_offset") or offset * 8
             unit = max(type.size, 1) * 8
-            fields.append(Field(_name(member), type, start // unit * unit // 8, start % unit, bits))
+            fields.append(Field(name_of(member), type, start // unit * unit // 8, start % unit, bits))
         else:
-            fields.append(Field(_name(member), type, offset))
-    return Struct(tag, _name(die), size, tuple(fields))
+            fields.append(Field(name_of(member), type, offset))
+    return Struct(tag, name_of(die), size, tuple(fields))
 
 
 # --- lines -----------------------------------------------------------------------------------------

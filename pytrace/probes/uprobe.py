@@ -1,6 +1,6 @@
 """uprobe — the entry of a function in a program or library, or any instruction in it.
 
-    uprobe:BINARY:FUNCTION              wildcards in both
+    uprobe:BINARY:FUNCTION              wildcards in both; by debug info also one that was inlined wherever it is called
     uprobe:BINARY:FUNCTION+OFFSET       an instruction, OFFSET bytes into the function
     uprobe:BINARY:ADDRESS               an instruction by its address in the file (as `nm` and `objdump` show it)
     uprobe:BINARY:cpp:"ns::f"           a C++ function by its demangled name; all overloads unless written with (…)
@@ -96,6 +96,7 @@ class UprobeProvider:
             return
         found = elf.function(function) or next(iter(elf.lookup(function)), None)
         if found is None:
+            yield from self._inlined(file, elf, text, function, context)
             return
         if offset and self.returns:
             raise ProbeError(f"{self.name} takes no offset: a function returns as a whole")
@@ -103,6 +104,32 @@ class UprobeProvider:
             raise ProbeError(f"Offset outside the function bounds ('{function}' size is {found.size})")
         typed = context if offset or not target.args else self._typed(context, file, elf, found, target)
         yield self._point(file, elf, found, offset or 0, text, function, typed, multi)
+
+    def _inlined(self, file: Binary, elf: Elf, text: str, function: str, context: Context) -> Iterator[Point]:
+        """All copies of a function that has no place of its own: where it was put into others."""
+        if not _has_dwarf(elf):
+            return
+        from pytrace.probes.inlined import instances
+
+        offsets = [
+            o for a in instances(elf, function) if (o := elf.offset_of(a)) is not None and not _is_refused(elf, o)
+        ]
+        if not offsets:
+            return
+        if self.returns or text != function:
+            what = "does not return" if self.returns else "has no instructions"
+            raise ProbeError(
+                f"'{function}' was inlined wherever it is called: it {what} of its own",
+                f"uprobe:{file.name}:{function} is where its {len(offsets)} copies are entered",
+            )
+        # Its arguments are wherever the function around it has them.
+        without = replace(context, positional=(), args=None, struct=None)
+        if context.expected_attach_type:
+            places: list[Attach] = [UprobeMulti(file.path, tuple(file.start + o for o in offsets))]
+        else:
+            places = [Uprobe(file.path, file.start + o) for o in offsets]
+        for attach in places:
+            yield Point(f"{self.name}:{file.name}:{text}", attach, without, function=function)
 
     def _point(
         self, file: Binary, elf: Elf, symbol: Symbol, add: int, shown: str, function: str, context: Context, multi: bool

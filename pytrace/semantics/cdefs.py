@@ -135,6 +135,11 @@ class CEnvironment:
             yield from self._own.declared.enumerators
             yield from self._own.preprocessor.names()
 
+    def takes_arguments(self, name: str) -> bool:
+        """Whether it is a `#define` with parameters."""
+        macro = self._own.preprocessor.macros.get(name) if self._own else None
+        return macro is not None and macro.arglist is not None
+
     def is_type(self, name: str) -> bool:
         """Whether it is the name of a type of C's."""
         from pytrace.semantics.c.declared import OPAQUE, SIMPLE

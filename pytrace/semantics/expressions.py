@@ -16,7 +16,7 @@ from pytrace.semantics import members, operators, typed
 from pytrace.semantics.casts import cast
 from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.prefixes import prefix
-from pytrace.semantics.scopes import PREFIXES, in_session
+from pytrace.semantics.scopes import PREFIXES, decided, in_session
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.semantics.widen import (
     KEY_LIMIT,
@@ -156,9 +156,10 @@ class ExpressionChecker:
             return typed.Const(value, literal=literal, type=literal_type(value) if literal else kind, span=n.span)
         if entry:
             return self.error(n.span, f"'{n.name}' is a function", f"call it: {entry.signature}")
-        if self.names.names.broken:
-            return self.error(n.span)  # a declaration that was wrong may have declared it
-        hint = did_you_mean(n.name, [f.name for f in REGISTRY.values() if f.bare]) or self.names.missing()
+        if self.names.names.broken or n.name in self.names.macros:
+            return self.error(n.span)  # what was wrong with what may have declared it was reported
+        known = [f.name for f in REGISTRY.values() if f.bare]
+        hint = did_you_mean(n.name, [*known, "true", "false"]) or self.names.missing()
         return self.error(n.span, f"unknown identifier '{n.name}'", hint)
 
     def _Variable(self, n: ast.Variable) -> typed.Expr:
@@ -212,6 +213,7 @@ class ExpressionChecker:
                 node.span,
                 f"Argument mismatch for @{symbol.name}: trying to access with a key of type '{key.type}' "
                 f"when the map has keys of type '{old}'{in_session(symbol)}",
+                decided(symbol),
             )
             return None
         if joined.size > KEY_LIMIT and symbol.known is None and not self.kernel.features.has("wide_keys"):
@@ -358,7 +360,10 @@ class ExpressionChecker:
                 return self.error(n.span)  # it does not fit the macro, or there is none, which was reported
             kind = "macro" if n.bang else "function"
             known = [*REGISTRY, *self.symbols.subprograms, *macros]
-            return self.error(n.span, f"Unknown {kind}: '{name}'", did_you_mean(name, known))
+            hint = did_you_mean(name, known)
+            if self.names.names.takes_arguments(name):
+                hint = "a #define with parameters is for C declarations: write macro name(a) { … }"
+            return self.error(n.span, f"Unknown {kind}: '{name}'", hint)
         if name in AGGREGATIONS:
             return self.error(n.span, f"{name}() must be assigned directly to a map", f"write: @ = {n.span.text};")
         if entry.unsafe and not self.options.unsafe:
@@ -401,7 +406,7 @@ class ExpressionChecker:
 
 def convertible_argument(value: typed.Expr, to: t.Type) -> bool:
     joined = join_expr(to, value)
-    if joined == to:
+    if joined == to or (to == t.Pointer(t.VOID) and isinstance(value.type, t.Pointer)):
         return True
     return isinstance(to, t.Int) and t.is_integral(value.type)
 

@@ -11,8 +11,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     names = list(known)
     letters = sorted(name)
-    for other in names:  # two of them swapped
-        if len(name) > 2 and other != name and sorted(other) == letters:
+    for other in names:  # in capitals, or with two letters swapped
+        if other.lower() == name.lower() or (len(name) > 2 and sorted(other) == letters):
             return other
     close = get_close_matches(name, names, 1, 0.6 if len(name) < 5 else 0.7)
     return close[0] if close else None

@@ -73,8 +73,13 @@ class _Expander:
         self.diagnostics = diagnostics
         self.macros: dict[str, list[ast.Macro]] = {}
         self.expansions = 0
+        self.broken: set[str] = set()
+        """Macros whose definitions were refused: calls of them stay, and nobody complains of those."""
         for macro in own:
+            before = len(diagnostics.errors)
             self._check(macro)
+            if len(diagnostics.errors) > before:
+                self.broken.add(macro.name)
             self.macros.setdefault(macro.name, []).append(macro)
         for macro in library:
             self.macros.setdefault(macro.name, []).append(macro)
@@ -119,6 +124,10 @@ class _Expander:
 
         def change(node: ast.Node) -> ast.Node | None:
             match node:
+                case ast.Call(name=name) | ast.Identifier(name=name) if name in self.broken:
+                    return node
+                case ast.ExprStmt(value=ast.Call(name=name) | ast.Identifier(name=name)) if name in self.broken:
+                    return node
                 case ast.ExprStmt(value=ast.Call() | ast.Identifier() as call) if call.name in self.macros:
                     return self._statement(node, call, chain)
                 case ast.Call() | ast.Identifier() if node.name in self.macros:

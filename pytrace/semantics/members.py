@@ -135,7 +135,9 @@ def _argument(c: ExpressionChecker, n: ast.Field) -> typed.Expr:
     probe = c.points[0].name if c.points else "this probe"
     names = [a.name for a in args]
     hint = did_you_mean(n.name, names) or ("it has: " + ", ".join(names) if names else "it has no arguments at all")
-    return c.error(n.span, f"Probe {probe} has no argument '{n.name}'", hint)
+    known = (n.span.start, n.name) in c.names.reported  # another of the body's probes has none either
+    c.names.reported.add((n.span.start, n.name))
+    return c.error(n.span, "" if known else f"Probe {probe} has no argument '{n.name}'", hint)
 
 
 def load_argument(c: ExpressionChecker, kind: t.Type, load: typed.ContextLoad, span: Span) -> typed.Expr:

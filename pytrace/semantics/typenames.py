@@ -86,6 +86,8 @@ class TypeResolver:
         self.diagnostics = diagnostics
         self.max_strlen = max_strlen
         self.evaluate: Callable[[ast.Expr], typed.Expr] | None = None
+        self.reported: set[tuple[int, str]] = set()
+        """Arguments, by place and name, that some probes of one body were found not to have."""
 
     def constant(self, name: str) -> tuple[int, t.Type] | str | None:
         """The value of a named constant, with its enum's type or `Unknown` for a plain number."""

@@ -109,7 +109,9 @@ class Lexer:
         self._ids = ids
         self._kinds = {name: ids[name] for name in _LITERALS}
         self._after_statement = {ids[n] for n in ("SEMICOLON", "RBRACE", "ANGLE_OPEN", "BLOCK_OPEN", "LBRACE")}
-        if self.text.startswith("#!"):
+        if self.text.startswith("\ufeff"):  # a mark of byte order, which some editors write
+            self.position = 1
+        if self.text.startswith("#!", self.position):
             end = self.text.find("\n")
             self.position = len(self.text) if end < 0 else end
 
@@ -314,6 +316,8 @@ class Lexer:
             hint = "a variable is '$' and a name, a parameter of the command line '$' and a number"
         elif character == "#":
             hint = "'#' directives stand on lines of their own before the probes"
+        elif not character.isascii():
+            hint = "outside of strings and comments only ASCII characters mean something"
         shown = text[start:end] if text[start:end].isprintable() and end - start <= 20 else ascii(text[start])[1:-1]
         self._error(start, end, f"unexpected '{shown}'", hint)
         self.position = self.stray = end

@@ -47,11 +47,16 @@ _FOREIGN = {
     "elseif": "write `else if`",
     "switch": "use a chain of `if … else if …`",
     "do": "use `while`",
+    "and": "write `&&`",
+    "or": "write `||`",
+    "not": "write `!`",
     "function": "a function is `fn name($a : type) : type { … }`, a macro `macro name(a) { … }`",
     "def": "a function is `fn name($a : type) : type { … }`, a macro `macro name(a) { … }`",
 }
 
 _C_WORDS = frozenset("static extern inline const void char short int long unsigned signed float double".split())  # noqa: SIM905
+
+_DECLARING = frozenset(("var", "auto"))
 
 
 def explain(parser: Parser, token: Token) -> tuple[Token, str, str | None]:
@@ -112,6 +117,9 @@ def _separator(
     if previous is None or "SEMICOLON" not in names:
         return None
     if kind in _STARTS_STATEMENT and token.text not in _FOREIGN and previous.text not in _FOREIGN:
+        if previous.text in _C_WORDS | _DECLARING and kind == "IDENT":
+            name = f"${_short(token)}"
+            return token, f"a variable is written with '$': {name}", f"{name} = 5; or let {name} : uint64 = 5;"
         at = Token(0, previous.end, previous.end + 1, "")
         return at, f"missing ';' before '{_short(token)}'", None
     if kind in ("STRING", "NUMBER") and previous.text.isidentifier() and previous.text not in _FOREIGN:
@@ -123,6 +131,9 @@ def _header(
     parser: Parser, token: Token, names: set[str], previous: Token | None
 ) -> tuple[Token, str, str | None] | None:
     """Mistakes outside of any action."""
+    if token.text == "{" and not parser.lexer.opened[:-1] and "COMMA" not in names and "SEMICOLON" in names:
+        hint = "a probe is written like `tracepoint:syscalls:sys_enter_openat { … }` or `begin { … }`"
+        return token, "there is no probe before this action", hint
     if "PREDICATE_OPEN" in names:
         hint = "write `probe /condition/ { statements }`; an attach point with spaces in it stands in double quotes"
         if previous is not None and previous.text in _C_WORDS:
@@ -162,7 +173,7 @@ def _general(
         hint = "`else` follows the '}' of an `if`"
     elif hint is None and opened == ["/"]:
         hint = "a predicate ends with '/', and an action '{ … }' follows"
-    elif hint is None and "LBRACE" in names and "NUMBER" not in names:
+    elif hint is None and "LBRACE" in names and "NUMBER" not in names and opened:
         hint = "the body of an if, else, for, while or unroll stands in braces"
     elif hint is None and kind == "RELATION" and token.text == ">" and opened == ["<"]:
         hint = "inside '< … >', write a comparison in parentheses, `(a > b)`"

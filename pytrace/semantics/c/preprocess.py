@@ -61,6 +61,8 @@ class Preprocessor(Pcpp):  # type: ignore[misc]  # pcpp has no type hints
         self.rewrite_paths: list[tuple[str, str]] = []  # so that a token's `source` is the key of its text
         self._texts: dict[str, Lines] = {}
         self._expansions = 0
+        self._unread = 0
+        """Conditionals that were left out: what belongs to them is no mistake of its own."""
         for name, value in (PREDEFINED | {MACHINES.get(machine, f"__{machine}__"): "1"}).items():
             self.define(f"{name} {value}")
 
@@ -140,6 +142,9 @@ class Preprocessor(Pcpp):  # type: ignore[misc]  # pcpp has no type hints
 
     def on_error(self, file: str, line: int, msg: str) -> None:
         """A complaint of pcpp's, in the words of the other diagnostics."""
+        if msg.startswith("Misplaced") and self._unread:
+            self._unread -= "endif" in msg
+            return
         if msg.startswith("Unterminated"):
             msg = "this conditional has no #endif"
         elif msg.startswith("Misplaced"):
@@ -157,6 +162,7 @@ class Preprocessor(Pcpp):  # type: ignore[misc]  # pcpp has no type hints
         if name in ("if", "elif", "pragma") and not toks:
             if name != "pragma":
                 self.on_error(directive.source, directive.lineno, f"#{name} needs an expression")
+                self._unread += name == "if"
             raise OutputDirective(Action.IgnoreAndRemove)
         return True
 

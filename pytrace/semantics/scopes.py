@@ -200,6 +200,7 @@ class Symbols:
                 span,
                 f"Type mismatch for @{symbol.name}: trying to assign value of type '{value.type}' "
                 f"when map already has a type '{symbol.value}'{in_session(symbol)}",
+                decided(symbol),
             )
             return False
         if joined != symbol.value:
@@ -224,3 +225,8 @@ def _call(kind: t.Type) -> str:
 def in_session(symbol: typed.MapSymbol) -> str:
     """The end of a complaint about the type of a map that was there before the script."""
     return " in this session" if symbol.known is not None else ""
+
+
+def decided(symbol: typed.MapSymbol) -> str | None:
+    """The hint that goes with it."""
+    return "a map of a session keeps the types of its first use: use another name" if symbol.known is not None else None

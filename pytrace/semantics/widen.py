@@ -95,10 +95,15 @@ def join_expr(a: t.Type, value: typed.Expr) -> t.Type | None:
     return join(a, value.type)
 
 
+_ROOM = 64
+
+
 def roomy(a: t.Type) -> t.Type:
-    """The type with 64 bits for each integer in it: what a map of a live session has, because nobody knows what will
-    be put into it later."""
+    """The type with 64 bits for each integer in it and 64 bytes at least for each string: what a map of a live session
+    has, because nobody knows what will be put into it later."""
     match a:
+        case t.String(capacity):
+            return t.String(max(capacity, _ROOM))
         case t.Int(bits, signed):
             return t.Int(64, signed or bits < 64)
         case t.Tuple(elements):

@@ -156,7 +156,7 @@ def test_commands(terminal: Terminal, tmp_path: Path) -> None:
         "tracepoint:sched:sched_process_exit",
     ]
     assert "filename" in terminal.answer(":args tracepoint:sched:sched_process_exec")
-    assert terminal.answer(":maps").split() == ["@x[string[16]]", "count_t", "0", "entries"]
+    assert terminal.answer(":maps").split() == ["@x[string[64]]", "count_t", "0", "entries"]
     assert "bpf_get_current_comm" in terminal.answer(":bpf 1")
     assert "define" in terminal.answer(":ir")
     assert re.fullmatch(r"12\nparse [\d.]+ ms, compile and run [\d.]+ ms", terminal.answer(":time 4 * 3"))

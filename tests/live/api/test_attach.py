@@ -13,7 +13,7 @@ import pytest
 import pytrace
 from pytrace.program import PerfTracepoint
 from pytrace.record import replace
-from tests.live.api.conftest import call, descriptors, on, programs, programs_held
+from tests.live.api.conftest import call, descriptors, on, own_comm, programs, programs_held
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -98,6 +98,27 @@ def test_integers_have_room_for_what_comes_later() -> None:
         assert t.maps["@x"].value == 1 << 40
         assert t.maps["@y"] == {1: 1, -1 - (1 << 35): 2, os.getpid(): 3}
         assert set(t.maps["@z"]) == {("a", 1), ("a", 1 << 33)}
+
+
+def test_strings_have_room_for_what_comes_later() -> None:
+    long = "x" * 63
+    with pytrace.trace('begin { @x = "abc"; @y["a"] = 1; @z[1, ("a", 2)] = "b"; }') as t:
+        t.run(f'@x = "{long}"; @y["{long}"] = 2; @y[comm] = 3; @z[2, ("{long}", 3)] = "{long}";')
+        assert t.maps["@x"].value == long
+        assert t.maps["@y"] == {"a": 1, long: 2, own_comm(): 3}
+        assert t.maps["@z"].to_dict() == {(1, ("a", 2)): "b", (2, (long, 3)): long}
+        t.attach(on("getppid", f'delete(@y, "{long}");'))
+        call(1)
+        assert set(t.maps["@y"]) == {"a", own_comm()}
+
+
+@pytest.mark.parametrize("statement", ['@x = "{}"', '@y["{}"] = 1'])
+def test_a_string_without_room_is_refused_and_the_way_out_said(statement: str) -> None:
+    with pytrace.trace('begin { @x = "abc"; @y["a"] = 1; }') as t:
+        with pytest.raises(pytrace.ScriptError, match=r"string\[65\].*string\[64\]' in this session") as caught:
+            t.run(statement.format("x" * 64))
+        assert "another name" in (caught.value.diagnostics[0].hint or "")
+        assert (t.maps["@x"].value, t.maps["@y"].to_dict()) == ("abc", {"a": 1})
 
 
 def test_run_and_evaluate(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from pytrace.semantics import members, operators, typed
 from pytrace.semantics.casts import cast
 from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.prefixes import prefix
-from pytrace.semantics.scopes import PREFIXES, decided, in_session
+from pytrace.semantics.scopes import PREFIXES, in_session
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.semantics.widen import (
     KEY_LIMIT,
@@ -213,7 +213,6 @@ class ExpressionChecker:
                 node.span,
                 f"Argument mismatch for @{symbol.name}: trying to access with a key of type '{key.type}' "
                 f"when the map has keys of type '{old}'{in_session(symbol)}",
-                decided(symbol),
             )
             return None
         if joined.size > KEY_LIMIT and symbol.known is None and not self.kernel.features.has("wide_keys"):
@@ -406,7 +405,7 @@ class ExpressionChecker:
 
 def convertible_argument(value: typed.Expr, to: t.Type) -> bool:
     joined = join_expr(to, value)
-    if joined == to or (to == t.Pointer(t.VOID) and isinstance(value.type, t.Pointer)):
+    if joined == to:
         return True
     return isinstance(to, t.Int) and t.is_integral(value.type)
 

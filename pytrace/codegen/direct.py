@@ -132,7 +132,9 @@ def _argument(lo: Lower, e: typed.Expr, offset: int) -> Path | None:
     name = context.attach_btf
     if not name or name.startswith("bpf_lsm_") or offset % 8:
         return None
-    btf = kernel.btf.modules[context.attach_module] if context.attach_module else kernel.btf
+    btf = kernel.btf.modules.get(context.attach_module) if context.attach_module else kernel.btf
+    if btf is None:
+        return None  # it is a BPF program that is traced
     traced = name.startswith("btf_trace_")
     function = btf.tracepoint(name.removeprefix("btf_trace_")) if traced else btf.function(name)
     if function is None or any(type.size > 8 for _, type in function.params):

@@ -321,18 +321,23 @@ def fd_by_id(cmd: Cmd, id: int) -> int:
     return bpf(cmd, bytearray(struct.pack("=III", id, 0, 0)))
 
 
-def btf_ids() -> list[int]:
-    """The ids of all BTF that is loaded: vmlinux, modules and programs."""
-    ids: list[int] = []
+def ids(cmd: Cmd) -> list[int]:
+    """The ids of everything of a kind that is loaded (`PROG_GET_NEXT_ID`, …)."""
+    found: list[int] = []
     while True:
-        attr = bytearray(struct.pack("=III", ids[-1] if ids else 0, 0, 0))
+        attr = bytearray(struct.pack("=III", found[-1] if found else 0, 0, 0))
         try:
-            bpf(Cmd.BTF_GET_NEXT_ID, attr)
+            bpf(cmd, attr)
         except OSError as error:
             if error.errno == errno.ENOENT:
-                return ids
+                return found
             raise
-        ids.append(struct.unpack_from("=I", attr, 4)[0])
+        found.append(struct.unpack_from("=I", attr, 4)[0])
+
+
+def btf_ids() -> list[int]:
+    """The ids of all BTF that is loaded: vmlinux, modules and programs."""
+    return ids(Cmd.BTF_GET_NEXT_ID)
 
 
 def enable_stats() -> int:

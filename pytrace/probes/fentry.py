@@ -1,7 +1,7 @@
 """fentry — the entry of a kernel function by a BPF trampoline (5.5+), with typed arguments.
 
     fentry:FUNCTION         fentry:MODULE:FUNCTION       wildcards in both
-    fentry:bpf:ID:PROGRAM                                the entry of a loaded BPF program
+    fentry:bpf:PROGRAM      fentry:bpf:ID:PROGRAM        a function of a BPF program that is loaded, wildcards in both
 
 `args.NAME` are the function's parameters with their kernel types; members behind pointers are read without a helper.
 The kernel needs BTF and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS. Probes on BPF programs have no `args`.
@@ -10,19 +10,23 @@ The kernel needs BTF and CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS. Probes on BPF 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
-from pytrace.kernel.glob import is_glob
+from pytrace.kernel.glob import is_glob, matches
 from pytrace.probes.base import Arg, Context, CtxAddress, CtxLoad, Load, Point, ProbeError, Target
 from pytrace.probes.denylist import REFUSED, denied, endless, in_wildcard
-from pytrace.probes.kfunctions import VMLINUX, described, find, instead, no_match
+from pytrace.probes.kfunctions import VMLINUX, described, find, instead, no_match, split
 from pytrace.probes.lowering import has
-from pytrace.probes.text import arguments, integer
+from pytrace.probes.text import arguments, did_you_mean
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.program import Tracing
 from pytrace.record import record, replace
 from pytrace.types import UINT64, Array, Field, Struct, Type, Void
+
+if TYPE_CHECKING:
+    from pytrace.kernel.bpfprogs import BpfFunction
 
 # The trampoline passes what stands in registers; more needs newer kernels.
 _REGISTERS = 6
@@ -94,6 +98,19 @@ def instead_of_kprobe(point: Point, function: str, returns: bool, target: Target
     return replace(point, attach=Tracing(), context=lowered)
 
 
+def programs(pattern: str) -> list[BpfFunction]:
+    """The functions of loaded BPF programs that match `[ID:]FUNCTION`, wildcards in both."""
+    from pytrace import passing
+    from pytrace.kernel.bpfprogs import functions
+
+    id, name = split(pattern)
+    passing.note("the BPF programs that are loaded")
+    try:
+        return [f for f in functions() if matches(str(f.id), id or "*") and matches(f.name, name)]
+    except OSError as error:
+        raise ProbeError(f"the loaded BPF programs cannot be listed: {error.strerror}") from error
+
+
 @record
 class FentryProvider:
     name: str
@@ -105,7 +122,7 @@ class FentryProvider:
     def expand(self, rest: str, target: Target) -> list[Point]:
         parts = arguments(self.name, rest, 1, 2, 3)
         if parts[0] == "bpf" and len(parts) > 1:
-            return [self._bpf(parts[1:], rest)]
+            return self._bpf(parts[1:], rest, target)
         if len(parts) == 3:
             raise ProbeError(f"{self.name} probe type requires 1 or 2 arguments, found 3")
         module, function = parts if len(parts) == 2 else ("", parts[0])
@@ -144,24 +161,41 @@ class FentryProvider:
             if inner:
                 yield inner
 
-    def _bpf(self, parts: list[str], rest: str) -> Point:
-        """`ID:PROGRAM`. A program is known by its id, because names of programs are not unique."""
-        id = integer(parts[0])
-        if id is None or len(parts) != 2:
-            raise ProbeError(f"{self.name}:{rest} does not name a BPF program", f"write {self.name}:bpf:ID:PROGRAM")
+    def _bpf(self, parts: list[str], rest: str, target: Target) -> list[Point]:
+        """`[ID:]PROGRAM`. Names of programs are not unique: without an id it is every program of that name, but for
+        tracing programs, which kernels refuse or allow on terms of their own."""
+        found = programs(":".join(parts))
+        if len(parts) == 1 or is_glob(":".join(parts)):
+            found = [f for f in found if f.type != ProgType.TRACING]
+        if not found:
+            names = sorted({f.name for f in programs("*")})
+            hint = did_you_mean(parts[-1], names) or f"see `pytrace -l '{self.name}:bpf:*'`"
+            raise ProbeError(f"{self.name}:{rest}: no BPF program that is loaded has such a function", hint)
+        if not has(target.kernel, "fentry"):
+            why = target.kernel.features.why("fentry")
+            raise ProbeError(f"{self.name}:{rest} cannot be attached on this kernel: {why}")
         expected = AttachType.TRACE_FEXIT if self.returns else AttachType.TRACE_FENTRY
-        inner = Context(
-            prog_type=ProgType.TRACING,
-            expected_attach_type=expected,
-            btf=True,
-            attach_btf=parts[1],
-        )
-        return Point(f"{self.name}:bpf:{id}:{parts[1]}", Tracing(target_prog=id), inner, function=parts[1])
+        return [
+            Point(
+                f"{self.name}:bpf:{f.id}:{f.name}",
+                Tracing(target_prog=f.id),
+                Context(
+                    prog_type=ProgType.TRACING,
+                    expected_attach_type=expected,
+                    btf=True,
+                    attach_btf=f.name,
+                    attach_module=f"bpf:{f.id}",
+                ),
+                function=f.name,
+            )
+            for f in found
+        ]
 
     def matches(self, pattern: str, target: Target) -> Iterator[str]:
-        module, colon, function = pattern.partition(":")
-        if not colon:
-            module, function = "", pattern
+        module, function = split(pattern)
+        if module == "bpf":
+            yield from (f"{self.name}:bpf:{f.id}:{f.name}" for f in programs(function))
+            return
         for m, f in find(module, function, target.kernel):
             yield f"{self.name}:{m}:{f}"
 

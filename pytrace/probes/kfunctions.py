@@ -51,6 +51,12 @@ def find(module: str, function: str, kernel: Kernel) -> Iterator[tuple[str, str]
             yield from ((name, f) for f in traceable.functions(function, inner))
 
 
+def split(pattern: str) -> tuple[str, str]:
+    """Module and function of `[module:]function`; a module of "" means any."""
+    module, colon, function = pattern.partition(":")
+    return (module, function) if colon else ("", pattern)
+
+
 def exists(function: str, module: str, kernel: Kernel) -> bool:
     """Whether the kernel has a function of that name. Asks BTF first, which is faster than kallsyms."""
     if described(function, module, kernel):

@@ -20,7 +20,7 @@ from pytrace.kernel.glob import is_glob
 from pytrace.probes.base import Context, Load, Point, ProbeError, StackLoad, Target
 from pytrace.probes.denylist import denied, in_wildcard
 from pytrace.probes.fentry import instead_of_kprobe
-from pytrace.probes.kfunctions import VMLINUX, described, exists, find, instead, no_match
+from pytrace.probes.kfunctions import VMLINUX, described, exists, find, instead, no_match, split
 from pytrace.probes.lowering import has
 from pytrace.probes.regs import registers
 from pytrace.probes.text import arguments, integer
@@ -130,9 +130,7 @@ class KprobeProvider:
         )
 
     def matches(self, pattern: str, target: Target) -> Iterator[str]:
-        module, colon, function = pattern.partition(":")
-        if not colon:
-            module, function = "", pattern
+        module, function = split(pattern)
         for m, f in find(module, function, target.kernel):
             yield f"{self.name}:{self._rest(module or m.replace(VMLINUX, ''), m, f)}"
 

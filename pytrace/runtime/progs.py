@@ -200,25 +200,12 @@ def _in_program(program: int, function: str, borrowed: list[int]) -> tuple[int, 
     btf_id = struct.unpack_from("=I", bpf.object_info(fd), 128)[0]
     if not btf_id:
         raise LoadError(f"BPF program {program} has no BTF")
-    from pytrace.kernel.btf import Btf
+    from pytrace.kernel.bpfprogs import program_btf
 
-    id = Btf(_btf_data(btf_id)).id(_KIND_FUNC, function)
+    id = program_btf(btf_id).id(_KIND_FUNC, function)
     if id is None:
         raise LoadError(f"BPF program {program} has no function {function}")
     return id, fd
-
-
-def _btf_data(id: int) -> bytes:
-    """The BTF with an id (`struct bpf_btf_info`: address, size, id, …)."""
-    fd = bpf.fd_by_id(Cmd.BTF_GET_FD_BY_ID, id)
-    try:
-        size = struct.unpack_from("=I", bpf.object_info(fd), 8)[0]
-        data = bytearray(size)
-        info = bytearray(struct.pack("=QIxxxxQII", bpf.address(data), size, 0, 0, 0))
-        bpf.bpf(Cmd.OBJ_GET_INFO_BY_FD, bytearray(struct.pack("=IIQ", fd, len(info), bpf.address(info))))
-        return bytes(data)
-    finally:
-        os.close(fd)
 
 
 def module_btf_fd(module: str) -> int:

@@ -7,6 +7,7 @@ import threading
 
 from pytrace.diagnostics import ScriptError
 from pytrace.kernel import KernelError
+from pytrace.probes import Target, list_probes
 from pytrace.program import KprobeMulti
 from pytrace.runtime import Child, Session
 from tests.kernels.base import Guest, case, entries, same
@@ -268,6 +269,32 @@ def _(guest: Guest) -> None:
             assert "is refused" in str(error), error
         else:
             raise AssertionError(f"kretprobe:{function} was attached")
+
+
+@case("fentry", "a BPF program, by name", "fentry")
+def _(guest: Guest) -> None:
+    """Another session's program, on a function of the traced program."""
+    other, _ = guest.session(f"uprobe:{guest.program}:twice {{ @ = count(); }}")
+    with other:
+        (name,) = [prog.spec.name for loaded in other.loaded for prog in loaded.programs]
+        found = guest.run(f"fentry:bpf:{name} /pid == cpid/ {{ @[probe] = count(); }}")
+        (listed,) = list_probes(f"fentry:bpf:*:{name}", Target(guest.kernel))
+    same(entries(found), {listed: str(ROUNDS)})
+
+
+@case("fexit", "a BPF program, by id", "fentry")
+def _(guest: Guest) -> None:
+    other, _ = guest.session(f"uprobe:{guest.program}:twice {{ @ = count(); }}")
+    with other:
+        (listed,) = list_probes("fexit:bpf:*", Target(guest.kernel))
+        found = guest.run(f"{listed} /pid == cpid/ {{ @[probe] = count(); }}")
+        same(entries(found), {listed: str(ROUNDS)})
+    try:
+        guest.alone(f"{listed} {{ exit(); }}")
+    except ScriptError as error:
+        assert "no BPF program that is loaded has such a function" in str(error), error
+    else:
+        raise AssertionError("it was attached to a program that is gone")
 
 
 # --- iterators ------------------------------------------------------------------------------------------

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import os
+import struct
+
 import pytest
 
+from pytrace.compiler import compile_script
+from pytrace.kernel import Kernel, bpf
 from pytrace.probes import CtxLoad, ProbeError, RegsLoad, StackLoad, expand, list_probes, lowering
 from pytrace.probes.regs import register
 from pytrace.program import Kprobe, KprobeMulti, Tracing
+from pytrace.runtime.attach import Place
+from pytrace.runtime.loaded import Loaded
 from pytrace.types import INT64, UINT64
 from tests.probes.kernels import target
 
@@ -124,11 +131,27 @@ def test_a_struct_by_value_takes_the_words_that_it_fills() -> None:
     assert [a.load.offset for a in point.context.args or () if hasattr(a.load, "offset")] == [0, 16]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="loads a BPF program: needs root")
 def test_programs_as_targets() -> None:
-    (point,) = expand("f:bpf:12:handler", target())
-    assert (point.attach, point.context.attach_btf, point.context.args) == (Tracing(12), "handler", None)
-    with pytest.raises(ProbeError, match="does not name a BPF program"):
-        expand("f:bpf:handler", target())
+    script = "fn twice($x : int64) : int64 { return $x * 2; } profile:hz:1 { @ = twice(pid); }"
+    loaded = Loaded(compile_script(script), Place(Kernel.running()))
+    try:
+        fd = loaded.programs[0].fd
+        id = struct.unpack_from("=I", bpf.object_info(fd), 4)[0]
+        listed = list(list_probes(f"fentry:bpf:{id}:*", target()))
+        assert f"fentry:bpf:{id}:p0" in listed
+        assert set(listed) <= set(list_probes("fentry:bpf:*", target()))
+        (point,) = expand(f"f:bpf:{id}:p0", target())
+        assert (point.name, point.attach) == (f"fentry:bpf:{id}:p0", Tracing(id))
+        assert (point.context.attach_btf, point.context.args) == ("p0", None)
+        assert point in expand("f:bpf:p0", target())
+        assert [p.name for p in expand(f"fr:bpf:{id}:*", target())] == [n.replace("fentry", "fexit") for n in listed]
+    finally:
+        loaded.close()
+    for rest in (f"{id}:p0", "no_such_program", "*:no_such_*"):
+        with pytest.raises(ProbeError, match="no BPF program that is loaded has such a function") as e:
+            expand(f"f:bpf:{rest}", target())
+        assert e.value.hint
 
 
 def test_unknown_functions() -> None:

@@ -19,6 +19,7 @@ from pytrace.codegen.link import Object
 from pytrace.codegen.lower import Lower
 from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.diagnostics import Diagnostic, ScriptError
+from pytrace.kernel.privileges import require
 from pytrace.probes.base import Point, SyscallGuard
 from pytrace.probes.lowering import merge, session
 from pytrace.program import (
@@ -205,6 +206,7 @@ def _check_features(unit: Unit) -> None:
             text = f"this needs the kernel feature '{name}', which this kernel lacks: {features.why(name)}"
             missing.append(Diagnostic(span, text, "pytrace --info shows what it has"))
     if missing:
+        require()  # nobody else is told what this kernel has
         raise ScriptError(missing)
 
 

@@ -16,7 +16,7 @@ from pytrace.semantics import members, operators, typed
 from pytrace.semantics.casts import cast
 from pytrace.semantics.hints import did_you_mean
 from pytrace.semantics.prefixes import prefix
-from pytrace.semantics.scopes import PREFIXES, in_session
+from pytrace.semantics.scopes import PREFIXES, decided, in_session
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.semantics.widen import (
     KEY_LIMIT,
@@ -213,6 +213,7 @@ class ExpressionChecker:
                 node.span,
                 f"Argument mismatch for @{symbol.name}: trying to access with a key of type '{key.type}' "
                 f"when the map has keys of type '{old}'{in_session(symbol)}",
+                decided(symbol),
             )
             return None
         if joined.size > KEY_LIMIT and symbol.known is None and not self.kernel.features.has("wide_keys"):
@@ -407,7 +408,14 @@ def convertible_argument(value: typed.Expr, to: t.Type) -> bool:
     joined = join_expr(to, value)
     if joined == to:
         return True
+    if isinstance(to, t.Pointer) and isinstance(value.type, t.Pointer):  # wherever they point
+        return isinstance(to.to, t.Void) or _called(to.to) == _called(value.type.to)
     return isinstance(to, t.Int) and t.is_integral(value.type)
+
+
+def _called(kind: t.Type) -> object:
+    """What tells types apart that pointers lead to: of a struct, which may be incomplete, its name."""
+    return (kind.tag, kind.name) if isinstance(kind, t.Struct) and kind.name else kind
 
 
 def numbered(name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pytrace.record import record
+from pytrace.record import record, replace
 
 
 @record
@@ -120,7 +120,15 @@ class Process:
 
     def maps(self) -> list[Mapping]:
         """Its memory map now, ascending by address; empty if it is gone, has none, or may not be looked at."""
-        return parse_maps(_read(f"/proc/{self.pid}/maps"))
+        found = parse_maps(_read(f"/proc/{self.pid}/maps"))
+        try:
+            # The kernel writes paths for the reader: after a chroot they begin with where the process's root is.
+            top = os.readlink(f"/proc/{self.pid}/root")
+        except OSError:
+            return found
+        if top == "/":
+            return found
+        return [replace(m, path=m.path.removeprefix(top)) if m.path.startswith(f"{top}/") else m for m in found]
 
     def path(self, mapping: Mapping) -> str:
         """Where to open the file of a mapping from here. /proc/PID/map_files would lead to deleted files too, but needs

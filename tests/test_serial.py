@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import types as python_types
 import typing
 import zlib
@@ -47,6 +48,7 @@ def of(annotation: Any) -> st.SearchStrategy[Any]:
     return made(annotation)
 
 
+@functools.cache  # a record that holds its own kind draws from one and the same strategy
 def made(kind: type) -> st.SearchStrategy[Any]:
     names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
     hints = typing.get_type_hints(kind)

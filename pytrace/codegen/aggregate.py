@@ -37,9 +37,7 @@ def update(lo: Lower, kind: t.Type, place: str, args: list[str], s: typed.Aggreg
         case t.Min() | t.Max():
             _extreme(lo, kind, place, args[0])
         case t.Hist():
-            signed = isinstance(s.args[0].type, t.Int | t.Enum) and s.args[0].type.signed
-            bucket = log_bucket(lo, args[0], kind.bits, signed)
-            _bucket(lo, place, bucket, kind.buckets, args[1:], shared)
+            _bucket(lo, place, log_bucket(lo, args[0], kind.bits), kind.buckets, args[1:], shared)
         case t.LHist():
             _bucket(lo, place, linear_bucket(lo, args[0], kind), kind.buckets, args[1:], shared)
         case t.TSeries():
@@ -64,8 +62,9 @@ def _extreme(lo: Lower, kind: t.Min | t.Max, place: str, value: str) -> None:
     f.store(f.add(n, 1), count)
 
 
-def log_bucket(lo: Lower, value: str, bits: int, signed: bool) -> str:
-    """The bucket of a power-of-two histogram: see `types.Hist`."""
+def log_bucket(lo: Lower, value: str, bits: int) -> str:
+    """The bucket of a power-of-two histogram: see `types.Hist`. A value is signed whatever its type, because error
+    numbers come out of kretprobes, whose `retval` is unsigned."""
     f = lo.f
     power, rest = "0", value
     for step in (32, 16, 8, 4, 2, 1):
@@ -79,7 +78,7 @@ def log_bucket(lo: Lower, value: str, bits: int, signed: bool) -> str:
     within = f.binary("and", f.binary("lshr", value, masked_shift), (1 << bits) - 1)
     large_bucket = f.add(f.binary("add", group, within), 1)
     bucket = f.select(f.compare("ult", value, 1 << bits), f.add(value, 1), large_bucket)
-    return f.select(f.compare("slt", value, 0), "0", bucket) if signed else bucket
+    return f.select(f.compare("slt", value, 0), "0", bucket)
 
 
 def linear_bucket(lo: Lower, value: str, kind: t.LHist) -> str:

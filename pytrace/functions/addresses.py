@@ -97,7 +97,7 @@ def reg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         load = register(name, c.kernel.machine)
     except ProbeError as error:
         return c.error(n.span, error.message, error.hint)
-    return typed.ContextLoad(load, type=t.UINT64, span=n.span)
+    return typed.ContextLoad(load, untyped=True, type=t.UINT64, span=n.span)
 
 
 # --- symbols of the traced program ----------------------------------------------------------------------------
@@ -167,8 +167,10 @@ def uaddr(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 def _marked(c: ExpressionChecker, n: ast.Call, space: Literal["kernel", "user"]) -> typed.Expr:
     value = c.expr(n.args[0]) if c.arity(n, 1) else c.error(n.span)
     kind = value.type
-    if isinstance(kind, t.Unknown | t.Int):
+    if isinstance(kind, t.Unknown) or isinstance(value, typed.Const):
         return value
+    if isinstance(kind, t.Int):  # a register: what is known about it now needs a pointer to be known by
+        return typed.Convert(value, type=t.Pointer(t.VOID, space), span=n.span)
     if isinstance(kind, t.Array | t.Struct) and isinstance(value, typed.Memory):
         return members.memory(c, value.address, kind, space, n.span)
     if not isinstance(kind, t.Pointer):

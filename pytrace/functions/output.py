@@ -51,7 +51,20 @@ def formatted(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         problem = _mismatch(value.type, conversion)
         if problem:
             return c.error(value.span, f"{n.name}: {conversion} specifier expects {problem} ('{value.type}' found)")
-    return c.call(n, t.VOID, *values, data=format_)
+    shown = [
+        _as_int(value) if _means_int(value, conversion) else value
+        for value, conversion in zip(values, wanted, strict=True)
+    ]
+    return c.call(n, t.VOID, *shown, data=format_)
+
+
+def _means_int(value: typed.Expr, conversion: Conversion) -> bool:
+    """Whether a conversion tells what a register holds: `%d` of `retval` is how scripts show the -1 of an int."""
+    return isinstance(value, typed.ContextLoad) and value.untyped and conversion.verb in "di" and not conversion.length
+
+
+def _as_int(value: typed.Expr) -> typed.Expr:
+    return typed.Convert(value, type=t.INT32, span=value.span)
 
 
 def _mismatch(kind: t.Type, conversion: Conversion) -> str | None:

@@ -137,7 +137,7 @@ def arg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return c.error(n.span, f"The {text} builtin cannot be used in {c.where()}", hint)
     if not 0 <= number < len(found):
         return c.error(n.span, f"{text} is not available here", f"this probe has arg0 to arg{len(found) - 1}")
-    return typed.ContextLoad(found[number], type=t.UINT64, span=n.span)
+    return typed.ContextLoad(found[number], untyped=True, type=t.UINT64, span=n.span)
 
 
 @function(
@@ -154,4 +154,4 @@ def retval(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         hint = "system call exits have args.ret" if kind == "tracepoint" else None
         return c.error(n.span, f"The retval builtin cannot be used in {c.where()}", hint)
     kind_, load = found
-    return typed.ContextLoad(load, type=kind_, span=n.span)
+    return typed.ContextLoad(load, untyped=kind_ == t.UINT64, type=kind_, span=n.span)

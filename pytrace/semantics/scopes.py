@@ -118,6 +118,9 @@ class Symbols:
             c.warn_of_cast(value, symbol.type)
             return True  # cut to what was declared
         joined = value.type if isinstance(symbol.type, t.Unknown) else join_expr(symbol.type, value)
+        declared = symbol.type.to if fixed and isinstance(symbol.type, t.Pointer) else None
+        if isinstance(joined, t.Pointer) and (joined.to == declared or isinstance(declared, t.Void)):
+            joined = symbol.type = t.Pointer(declared, joined.space)  # into whose memory was not declared
         if joined is None or (fixed and joined != symbol.type):
             self.variable_mismatch(c, symbol, value, span)
             return False

@@ -98,9 +98,11 @@ class MapRef(Expr):
 
 @record
 class ContextLoad(Expr):
-    """A value read from the probe's context."""
+    """A value read from the probe's context. `untyped`: a register of a function whose types are not known, where an
+    int leaves the upper half as it likes."""
 
     load: Load
+    untyped: bool = False
 
 
 @record

@@ -23,7 +23,8 @@ runtime, which alone knows the processes, fills them. `UNWIND_TABLES` is an arra
 with u32 the index and u32 the number of those that hold now, which stand together, ascending. Each tells where a
 process has mapped code: u64 the process's id << `RANGE_PID_SHIFT` | the first page's number, u64 what to subtract from
 addresses there to get those that the file says, u32 how many pages, and where the rows of that file are: u32 in which
-table, u32 from which row on, u32 how many. A process has at least one record, if only of no pages.
+table, u32 from which row on, u32 how many. A process has at least one record, if only of no pages;
+if that has `RANGE_NO_PROGRAM` pages, the process has yet to begin its program, and its stacks are one frame.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ COUNTERS_HEADER = 64
 UNWIND_RANGES, UNWIND_TABLES = "unwind_ranges", "unwind_tables"
 RANGE = "=QQIIII"
 RANGE_BIAS, RANGE_PAGES, RANGE_TABLE, RANGE_FIRST, RANGE_COUNT = 8, 16, 20, 24, 28
+RANGE_NO_PROGRAM = 0xFFFFFFFF
 RANGE_PID_SHIFT = 42  # ids have 22 bits, page numbers 42 or less
 
 
@@ -244,9 +246,11 @@ class Tracing:
 
 @record
 class Iter:
-    """A BPF iterator: read to its end once, or pinned below /sys/fs/bpf."""
+    """A BPF iterator: read to its end once, or pinned below /sys/fs/bpf. `order` is that of a walk over cgroups from
+    their root (`enum bpf_cgroup_iter_order`), 0 for other iterators."""
 
     pin: str = ""
+    order: int = 0
 
 
 @record

@@ -18,6 +18,7 @@ from pytrace.program import (
     RANGE_BIAS,
     RANGE_COUNT,
     RANGE_FIRST,
+    RANGE_NO_PROGRAM,
     RANGE_PAGES,
     RANGE_PID_SHIFT,
     RANGE_TABLE,
@@ -147,7 +148,9 @@ def _row(unit: Unit, f: Function, state: str, search: str, address: str, place: 
     """The rule for an address in a range. Ends the walk if there is none."""
     start = f.binary("shl", f.load(place), 64 - RANGE_PID_SHIFT)
     into = f.binary("sub", f.binary("lshr", address, 12), f.binary("lshr", start, 64 - RANGE_PID_SHIFT))
-    _stop(f, state, f.compare("uge", into, f.load(f.offset(place, RANGE_PAGES), 32)), _UNKNOWN)
+    pages = f.load(f.offset(place, RANGE_PAGES), 32)
+    _stop(f, state, f.compare("eq", pages, RANGE_NO_PROGRAM), _WHOLE)
+    _stop(f, state, f.compare("uge", into, pages), _UNKNOWN)
     within = f.binary("sub", address, f.load(f.offset(place, RANGE_BIAS)))
     first, count = f.load(f.offset(place, RANGE_FIRST), 32), f.load(f.offset(place, RANGE_COUNT), 32)
     table = _element(f, unit.map(UNWIND_TABLES), search, f.load(f.offset(place, RANGE_TABLE), 32))

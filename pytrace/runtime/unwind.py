@@ -18,6 +18,7 @@ from pytrace.kernel.process import Mapping as Mapped
 from pytrace.kernel.process import Process, parse_maps
 from pytrace.program import (
     RANGE,
+    RANGE_NO_PROGRAM,
     RANGE_PID_SHIFT,
     UNWIND_RANGES,
     UNWIND_TABLES,
@@ -60,7 +61,7 @@ class Unwinding:
     ) -> None:
         self._warn = warn
         self._streams: list[Stream] = []
-        self._ranges: dict[int, list[bytes]] = {pid: [_range(pid)] for pid in later}
+        self._ranges: dict[int, list[bytes]] = {pid: [_range(pid, 0, RANGE_NO_PROGRAM * bpf.PAGE)] for pid in later}
         self._tables: dict[tuple[str, int, str], _Table | None] = {}
         self._number = 0
         self._half = 0

@@ -54,6 +54,7 @@ def analyse(
         from pytrace.semantics.imports import resolve_imports
 
         script = resolve_imports(script, diagnostics, statements=config.unstable_import_statement)
+        diagnostics.check()  # what is missing now would be said to be unknown all over
     names = read_definitions(
         script.c_definitions,
         diagnostics,
@@ -62,13 +63,18 @@ def analyse(
         include_directories=options.include_dirs,
     )
     script = substitute(script, params, named or {}, diagnostics, names)
+    foreign = None
+    if any(isinstance(i, ast.CSource) for i in script.items):
+        from pytrace.semantics.foreign import foreign_functions
+
+        foreign = foreign_functions(script, options.include_dirs, diagnostics)
     macros = frozenset(i.name for i in script.items if isinstance(i, ast.Macro))
     if macros:
         from pytrace.semantics.macros import expand_macros
 
         script = expand_macros(script, diagnostics)
     script = expand_defines(script, names)
-    checked = check(script, kernel, options, config, names, diagnostics, maps, macros)
+    checked = check(script, kernel, options, config, names, diagnostics, maps, macros, foreign)
     unit = bpf.build(checked, script.source, kernel, options, config)
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))
 

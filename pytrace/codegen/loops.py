@@ -19,6 +19,7 @@ from pytrace.semantics import typed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytrace.codegen.clang import Foreign
     from pytrace.codegen.lower import Lower
     from pytrace.diagnostics import Span
 
@@ -216,9 +217,40 @@ def return_(lo: Lower, s: typed.Return) -> None:
 
 def call_subprogram(lo: Lower, e: typed.SubprogramCall) -> str:
     args = [lo.word(a) for a in e.args]
+    if e.subprogram.foreign is not None:
+        return _call_foreign(lo, e.subprogram.foreign, args)
     name = _subprogram(lo, e.subprogram)
     frame = ["ptr %frame"] if lo.program.has_callbacks else []
     return lo.f.call(name, *frame, *(f"i64 {a}" for a in args))
+
+
+def _call_foreign(lo: Lower, function: Foreign, args: list[str]) -> str:
+    """A call of a function in C, with words cut to what it takes, and what it gives made a word."""
+    f = lo.f
+    lo.unit.foreign[function.name] = function
+    f.module.declare(function.name, function.signature)
+    operands = [f"{kind} {_cut(lo, arg, kind)}" for arg, kind in zip(args, function.words, strict=True)]
+    call = f'call {function.result} @"{function.name}"({", ".join(operands)})'
+    if function.result == "void":
+        f.emit(call)
+        return "0"
+    value = f.op(call)
+    if function.result == "ptr":
+        return f.address(value)
+    _, signed = t.signedness(function.returns)
+    return (
+        value if function.result == "i64" else f.op(f"{'sext' if signed else 'zext'} {function.result} {value} to i64")
+    )
+
+
+def _cut(lo: Lower, word: str, kind: str) -> str:
+    if kind == "i64":
+        return word
+    if kind == "ptr":
+        return lo.f.pointer(word)
+    if kind == "i1":
+        return lo.f.truth(word)
+    return lo.f.op(f"trunc i64 {word} to {kind}")
 
 
 def _subprogram(lo: Lower, symbol: typed.SubprogramSymbol) -> str:

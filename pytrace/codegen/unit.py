@@ -25,6 +25,7 @@ from pytrace.semantics import typed
 
 if TYPE_CHECKING:
     from pytrace.codegen.bpf import Plan
+    from pytrace.codegen.clang import Foreign
     from pytrace.diagnostics import Source, Span
     from pytrace.kernel import Kernel
     from pytrace.options import Options
@@ -66,6 +67,7 @@ class Unit:
         self.script: typed.Script | None = None
         self.unwinds = False  # whether stacks are walked by unwind tables
         self.shared: set[str] = set()  # functions that any program may call
+        self.foreign: dict[str, Foreign] = {}  # functions in C that are called
         self._counters: dict[Counter, int] = {Counter("lost"): 0}
         self._scratch = 0
         self._rodata = bytearray()
@@ -125,7 +127,12 @@ class Unit:
         """The module with the numbers that only now are known."""
         text = self.module.text()
         text = text.replace(self.SCRATCH_STRIDE, str(self.scratch_stride))
-        return text.replace(self.COUNTER_STRIDE, str(self.counter_stride))
+        text = text.replace(self.COUNTER_STRIDE, str(self.counter_stride))
+        if self.foreign:
+            from pytrace.codegen.clang import linked
+
+            return linked(text, self.foreign.values())
+        return text
 
     def map_specs(self) -> tuple[MapSpec, ...]:
         """Every kernel map that the script needs."""

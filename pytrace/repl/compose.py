@@ -103,7 +103,7 @@ def compose(scripts: Sequence[ast.Script]) -> Composer:
     return made
 
 
-def _name(item: ast.Probe | ast.Macro | ast.Subprogram | ast.MapDecl) -> tuple[type, str | int]:
+def _name(item: ast.Item) -> tuple[type, str | int]:
     """What only one of can be there."""
     match item:
         case ast.MapDecl(map=ast.Map(name)) | ast.Macro(name=name) | ast.Subprogram(name=name):

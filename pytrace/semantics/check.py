@@ -7,7 +7,7 @@ learns nothing new; the diagnostics of the last round are the ones that count.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -46,15 +46,17 @@ def check(
     diagnostics: Diagnostics,
     maps: Iterable[tuple[UserMap, MapSpec]] = (),
     macros: frozenset[str] = frozenset(),
+    foreign: Mapping[str, typed.SubprogramSymbol] | None = None,
 ) -> typed.Script:
     """The typed script. `maps` are there already, in the session that the script is for: it may use them as they are.
-    `macros` are the names of those that have been expanded: a call that is left was reported.
-    Warnings are left in `diagnostics`; raises `ScriptError` when there are errors."""
+    `macros` are the names of those that have been expanded: a call that is left was reported. `foreign` are functions
+    in C. Warnings are left in `diagnostics`; raises `ScriptError` when there are errors."""
     if not script.probes:
         nowhere = Span(script.source, 0, len(script.source.text.rstrip()))
         diagnostics.error(nowhere, "there is no probe in this script", "for example: interval:s:1 { time(); }")
     probes = _expand_all(script, kernel, options, config, diagnostics)
     learnt = Learnt({user.name[1:]: _known(user, spec, script) for user, spec in maps})
+    learnt.subprograms.update(foreign or {})
     for _ in range(MAX_ROUNDS):
         learnt.changed = False
         found = Diagnostics()
@@ -265,6 +267,10 @@ class _Round:
             self.diagnostics.error(
                 n.span, f"a function cannot return a '{returns}'", "return an integer, bool or pointer"
             )
+        known = self.learnt.subprograms.get(n.name)
+        if known is not None and known.foreign is not None:
+            self.diagnostics.error(n.span, f"Redefinition of function: {n.name}", f"it is in '{known.span.text}'")
+            return n, known
         symbol = typed.SubprogramSymbol(n.name, tuple(params), returns or t.UNKNOWN, n.span)
         self.learnt.subprograms[n.name] = symbol
         return n, symbol

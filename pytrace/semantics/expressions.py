@@ -405,11 +405,12 @@ class ExpressionChecker:
 
 
 def convertible_argument(value: typed.Expr, to: t.Type) -> bool:
-    joined = join_expr(to, value)
-    if joined == to:
-        return True
     if isinstance(to, t.Pointer) and isinstance(value.type, t.Pointer):  # wherever they point
-        return isinstance(to.to, t.Void) or _called(to.to) == _called(value.type.to)
+        return (
+            isinstance(to.to, t.Void) or isinstance(value.type.to, t.Void) or _called(to.to) == _called(value.type.to)
+        )
+    if join_expr(to, value) == to:
+        return True
     return isinstance(to, t.Int) and t.is_integral(value.type)
 
 

@@ -1,9 +1,9 @@
 """Imports: the items of other scripts (and C headers) in front of those of the script that imports them.
 
-`import "x"` names a `.pt` or `.bt` script, a `.h` header, or a directory, of which every such file is taken in the
-order of their names, without going down. A name is looked for beside the importing file; each file is taken once, which
-also ends cycles. A file that anybody may write to, or that stands in such a directory, is refused: a tracer
-runs as root.
+`import "x"` names a `.pt` or `.bt` script, a `.h` header, a `.bpf.c` program (where there is a clang), or a directory,
+of which every script and header is taken in the order of their names, without going down. A name is looked for beside
+the importing file; each file is taken once, which also ends cycles. A file that anybody may write to, or that stands in
+such a directory, is refused: a tracer runs as root.
 
 An `import` as a statement may name headers only, and only where the setting `unstable_import_statement` allows it.
 """
@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable
 from typing import Literal
 
+from pytrace.codegen import clang
 from pytrace.diagnostics import Diagnostics, ScriptError, Source, Span
 from pytrace.record import replace
 from pytrace.semantics.hints import nearest
@@ -23,6 +24,7 @@ from pytrace.syntax import ast
 
 SCRIPTS = (".pt", ".bt")
 HEADERS = (".h",)
+PROGRAMS = (".bpf.c",)
 MAX_SIZE = 16 << 20
 MAX_FILES = 1000
 # Names that stand for what is built in here and is a file elsewhere.
@@ -63,7 +65,7 @@ class _Importer:
         self.parse = parse
         self.seen: set[str] = set()
         self.c_definitions: list[ast.CDefinition] = []
-        self.items: list[ast.Probe | ast.Macro | ast.Subprogram | ast.MapDecl] = []
+        self.items: list[ast.Item] = []
 
     def take(self, script: ast.Script) -> None:
         """What `script` imports, depth first: what an imported file imports stands before it."""
@@ -133,6 +135,8 @@ class _Importer:
             self.c_definitions.append(ast.CDefinition(text, span=Span(Source(node.path, text), 0, len(text))))
         elif path.endswith(SCRIPTS):
             self._script(node, path)
+        elif path.endswith(PROGRAMS) and clang.find() is not None:
+            self.items.append(ast.CSource(path, span=node.span))
         else:
             reason, hint = _refusal(node.path)
             self.diagnostics.error(node.span, reason, hint)
@@ -159,11 +163,13 @@ class _Importer:
 
 
 def _refusal(path: str) -> tuple[str, str | None]:
-    if path.endswith((".bpf.c", ".c")):
+    if path.endswith(PROGRAMS):
         return (
-            f"cannot import '{path}': C programs need a C compiler for BPF, and none is used here",
-            "write it as a macro or as `fn name($a : type) : type { … }`",
+            f"cannot import '{path}': C programs need a C compiler for BPF, and there is no clang on PATH",
+            "install clang, or write it as a macro or as `fn name($a : type) : type { … }`",
         )
+    if path.endswith(".c"):
+        return f"cannot import '{path}': the name of a C program for BPF ends in .bpf.c", None
     if path.endswith((".bpf.o", ".o")):
         return f"cannot import '{path}': compiled objects are not linked in", None
     return f"cannot import '{path}': it is neither a script (.pt, .bt) nor a header (.h) nor a directory", None

@@ -9,13 +9,16 @@ probe reads (or directly, where the verifier knows the pointer) when it is neede
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytrace import types as t
 from pytrace.diagnostics import Span
 from pytrace.probes.base import Context, Load, Point
 from pytrace.program import MapSpec, UserMap
 from pytrace.record import field, record
+
+if TYPE_CHECKING:
+    from pytrace.codegen.clang import Foreign
 
 
 @record(frozen=False, eq=False)
@@ -365,13 +368,14 @@ Stmt = (
 
 @record(frozen=False, eq=False)
 class SubprogramSymbol:
-    """A `fn`. `body` is None until it was checked."""
+    """A `fn`. `body` is None until it was checked, and of a function in C, which is `foreign`."""
 
     name: str
     params: tuple[VarSymbol, ...]
     returns: t.Type
     span: Span
     body: Block | None = None
+    foreign: Foreign | None = None
 
 
 @record

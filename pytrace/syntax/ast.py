@@ -400,6 +400,13 @@ class Import(Node):
 
 
 @record
+class CSource(Node):
+    """A C program that was imported, instead of its `import`."""
+
+    path: str
+
+
+@record
 class MapDecl(Node):
     """`let @m = lruhash(100);`"""
 
@@ -440,6 +447,9 @@ class Comment(Node):
     """`// …` or `/* … */`; its span has the text. Comments stand beside the tree, in source order."""
 
 
+Item = Probe | Macro | Subprogram | MapDecl | CSource
+
+
 @record
 class Script(Node):
     """`comments` take no part in equality: they are kept for the printer."""
@@ -448,7 +458,7 @@ class Script(Node):
     c_definitions: tuple[CDefinition, ...]
     config: Config | None
     imports: tuple[Import, ...]
-    items: tuple[Probe | Macro | Subprogram | MapDecl, ...]
+    items: tuple[Item, ...]
     comments: tuple[Comment, ...] = field(default=(), repr=False, compare=False)
 
     @property

@@ -78,8 +78,10 @@ class _Printer:
                 lines.extend(self._before(head.span.end))
                 return ["config = {", *(_INDENT + line for line in lines), "}"]
 
-    def _item(self, item: ast.Probe | ast.Macro | ast.Subprogram | ast.MapDecl) -> list[str]:
+    def _item(self, item: ast.Item) -> list[str]:
         match item:
+            case ast.CSource(path):
+                return [f"import {quote(path)};"]
             case ast.Probe(points, predicate, body, name):
                 header = ",\n".join(point.text for point in points)
                 if name is not None:

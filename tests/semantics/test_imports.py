@@ -127,8 +127,9 @@ def test_a_link_does_not_hide_where_a_file_stands(files: Path) -> None:
     [
         (
             "p.bpf.c",
-            "error: cannot import 'p.bpf.c': C programs need a C compiler for BPF, and none is used here",
+            "error: cannot import 'p.bpf.c': C programs need a C compiler for BPF, and there is no clang on PATH",
         ),
+        ("p.c", "error: cannot import 'p.c': the name of a C program for BPF ends in .bpf.c"),
         ("p.bpf.o", "error: cannot import 'p.bpf.o': compiled objects are not linked in"),
         (
             "t.txt",
@@ -136,7 +137,8 @@ def test_a_link_does_not_hide_where_a_file_stands(files: Path) -> None:
         ),
     ],
 )
-def test_other_files_are_refused(files: Path, name: str, message: str) -> None:
+def test_other_files_are_refused(files: Path, name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(files))
     write(files / name, "int x;")
     assert resolved(files, f'import "{name}"; begin {{ }}')[1] == [message]
 

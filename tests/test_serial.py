@@ -50,7 +50,7 @@ def of(annotation: Any) -> st.SearchStrategy[Any]:
 
 @functools.cache  # a record that holds its own kind draws from one and the same strategy
 def made(kind: type) -> st.SearchStrategy[Any]:
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [f.name for f in dataclasses.fields(kind)]
     hints = typing.get_type_hints(kind)
     return st.deferred(lambda: st.fixed_dictionaries({n: of(hints[n]) for n in names}).map(lambda v: kind(**v)))
 

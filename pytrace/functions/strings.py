@@ -60,7 +60,8 @@ def _lower_prefix(lo: Lower, e: typed.Call) -> Writer:
     f = lo.f
     source = lo.place(e.args[0])
     size = e.type.size
-    limit = f.clamp(f.add(lo.word(e.args[1]), 1), size, size)
+    length = lo.word(e.args[1])
+    limit = f.clamp(f.select(f.compare("eq", length, 0), "1", length), size, size)
 
     def write(to: str) -> None:
         narrow = f.op(f"trunc i64 {limit} to i32")
@@ -71,8 +72,8 @@ def _lower_prefix(lo: Lower, e: typed.Call) -> Writer:
 
 @function(
     "str(char *p[, int length]) -> string",
-    "The string at a pointer, at most `length` bytes with its NUL (config max_strlen by default). Of a string, its "
-    "first `length` characters.",
+    "The string at a pointer or the beginning of a string, at most `length` bytes with its NUL (config max_strlen by "
+    "default). Of a literal, its first `length` characters.",
     'tracepoint:syscalls:sys_enter_openat { printf("%s\\n", str(args.filename)); }',
     group=GROUP,
     lower=_lower_str,
@@ -124,11 +125,11 @@ def _prefix(c: ExpressionChecker, n: ast.Call, value: typed.Expr, length: typed.
     if length is None:
         return value
     if isinstance(length, typed.Const):
-        size = min(c.config.max_strlen, length.value + 1)
+        size = min(c.config.max_strlen, length.value)
         if isinstance(value, typed.Str):
-            data = value.value[: size - 1]
+            data = value.value[: min(size, c.config.max_strlen - 1)]
             return typed.Str(data, type=t.String(len(data) + 1), span=n.span)
-        return convert(value, t.String(min(size, value.type.size)))
+        return convert(value, t.String(min(max(size, 1), value.type.size)))
     return c.call(n, value.type, value, convert(length, t.UINT64))
 
 

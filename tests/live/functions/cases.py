@@ -108,7 +108,7 @@ CASES: dict[str, tuple[Case, ...]] = {
         Case(f"config = {{ max_strlen=23 }} {OPENAT} {{ print(str(args.filename)); }}", PATH, command=RUN),
         greets('print(str(arg0)); print(str(*uaddr("motto")));', "hello, world\nin memory"),
         begin(
-            'print(str("hello", 3)); $n = 2; print(str("hello", $n)); print(str(curtask.comm) == comm);',
+            'print(str("hello", 3)); $n = 3; print(str("hello", $n)); print(str(curtask.comm) == comm);',
             "hel\nhe\ntrue",
         ),
         begin('print(str((uint8*)0) == "");', "true"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytrace import types as t
+from pytrace.codegen import seqfile
 from pytrace.codegen.helpers import Helper
 from pytrace.program import EventSpec
 from pytrace.semantics import typed
@@ -31,6 +32,9 @@ def place_of(span: Span) -> tuple[str, int, int]:
 
 def send(lo: Lower, action: str, args: tuple[typed.Expr, ...], span: Span, **rest: Any) -> None:
     """Sends one record of a new event."""
+    if seqfile.is_pinned(lo):
+        seqfile.send(lo, action, args, span, rest.get("format"))
+        return
     unit = lo.unit
     control = action in CONTROL
     spec = unit.event(

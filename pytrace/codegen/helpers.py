@@ -34,6 +34,7 @@ class Helper(enum.IntEnum):
     jiffies64 = 118
     get_ns_current_pid_tgid = 120
     ktime_get_boot_ns = 125
+    seq_printf = 126
     ringbuf_reserve = 131
     ringbuf_submit = 132
     ringbuf_discard = 133

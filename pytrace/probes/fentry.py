@@ -100,11 +100,9 @@ def instead_of_kprobe(point: Point, function: str, returns: bool, target: Target
 
 def programs(pattern: str) -> list[BpfFunction]:
     """The functions of loaded BPF programs that match `[ID:]FUNCTION`, wildcards in both."""
-    from pytrace import passing
     from pytrace.kernel.bpfprogs import functions
 
     id, name = split(pattern)
-    passing.note("the BPF programs that are loaded")
     try:
         return [f for f in functions() if matches(str(f.id), id or "*") and matches(f.name, name)]
     except OSError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
+from pathlib import Path
 
 from pytrace.diagnostics import ScriptError
 from pytrace.kernel import KernelError
@@ -336,6 +338,51 @@ def _(guest: Guest) -> None:
         starts = {str(int(line.partition("-")[0], 16)) for line in file if "vsyscall" not in line}
     seen = set(entries(found))
     assert len(starts & seen) > len(starts) // 2, (starts, seen)
+
+
+@case("iter", "pinned, and read by others", "iter")
+def _(guest: Guest) -> None:
+    """What it prints comes out of the file, each time that is read, when its maker has gone."""
+    path = f"/sys/fs/bpf/pytrace-{os.getpid()}"
+    script = (
+        f"iter:task:{os.path.basename(path)} /ctx.task.tgid == {os.getpid()}/ "
+        '{ printf("%d %-8d|%s 100%% %u\\n", ctx.task.tgid, ctx.task.pid, ctx.task.comm, ctx.task.tgid + 1); }'
+    )
+    mounted = os.path.ismount("/sys/fs/bpf")
+    if not mounted:
+        try:
+            guest.alone(script)
+        except KernelError as error:
+            assert "no BPF file system is there" in str(error), error
+        else:
+            raise AssertionError("it was pinned nowhere")
+        subprocess.run(["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"], check=True)
+    try:
+        same(guest.alone(script), [])
+        expected = (
+            f"{os.getpid()} {os.getpid():<8}|{Path('/proc/self/comm').read_text().strip()} 100% {os.getpid() + 1}"
+        )
+        for _ in range(2):
+            same(Path(path).read_text().splitlines(), [expected])
+        os.unlink(path)
+    finally:
+        if not mounted:
+            subprocess.run(["umount", "/sys/fs/bpf"], check=True)
+
+
+@case("iter", "every kind there is", "iter")
+def _(guest: Guest) -> None:
+    """Each walks to its end, or is refused by a name for what it lacks."""
+    kinds = guest.kernel.btf.iterators()
+    refused = []
+    for kind in kinds:
+        try:
+            guest.alone(f"iter:{kind} {{ @ = count(); }}")
+        except ScriptError as error:
+            assert "walks one map of another program" in str(error), error
+            refused.append(kind)
+    assert len(kinds) - len(refused) > 5, kinds
+    assert set(refused) <= {"bpf_map_elem", "bpf_sk_storage_map", "sockmap"}, refused
 
 
 # --- the current task -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 
 from pytrace.kernel import bpf
 from pytrace.kernel.bpf import AttachType
@@ -33,8 +34,10 @@ def tracing(spec: Tracing, prog: int, place: Place, *, name: str = "") -> Link:
 
 def iterator(spec: Iter, prog: int, place: Place) -> Link:
     """Makes the link, from which `walk` makes each walk; with `pin`, gives it a name below /sys/fs/bpf as well."""
+    info = bytearray(struct.pack("=IIQ", spec.order, 0, 0)) if spec.order else b""
+    rest = struct.pack("=QI", bpf.address(info), len(info)) if info else b""
     try:
-        link = Link([bpf.link_create(prog, 0, AttachType.TRACE_ITER)], iterator=True)
+        link = Link([bpf.link_create(prog, 0, AttachType.TRACE_ITER, rest)], iterator=True)
     except OSError as error:
         raise AttachError(f"cannot make the iterator: {error.strerror}") from error
     if spec.pin:
@@ -43,7 +46,10 @@ def iterator(spec: Iter, prog: int, place: Place) -> Link:
             bpf.obj_pin(link.fds[0], path)
         except OSError as error:
             link.close()
-            raise AttachError(f"cannot pin the iterator at {path}: {error.strerror}") from error
+            reason = error.strerror
+            if not os.path.ismount(_BPFFS):
+                reason = f"no BPF file system is there (mount -t bpf bpf {_BPFFS})"
+            raise AttachError(f"cannot pin the iterator at {path}: {reason}") from error
     return link
 
 

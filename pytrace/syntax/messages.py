@@ -137,7 +137,8 @@ def _header(
     if "PREDICATE_OPEN" in names:
         hint = "write `probe /condition/ { statements }`; an attach point with spaces in it stands in double quotes"
         if previous is not None and previous.text in _C_WORDS:
-            return previous, "functions and variables of C cannot stand in a script", _FOREIGN["function"]
+            whole = Token(0, previous.start, token.end, "")
+            return whole, "functions and variables of C cannot stand in a script", _FOREIGN["function"]
         if previous is not None and "/" in previous.text:
             hint = "after a path, a predicate needs a space before its first '/'"
         return token, f"expected '{{' or a predicate after the probe, found '{_short(token)}'", hint

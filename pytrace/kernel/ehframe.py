@@ -101,8 +101,8 @@ def table(elf: Elf) -> bytes:
     return rows.tobytes()
 
 
-def _section(elf: Elf) -> tuple[int, int, int] | None:
-    """Where .eh_frame is: its address, and its offset in the file, and where it ends there at the latest."""
+def _section(elf: Elf) -> tuple[int, int, int | None] | None:
+    """Where .eh_frame is: its address, its offset in the file, and where it ends there if that is known."""
     section = elf.section(".eh_frame")
     if section is not None:
         return section.address, section.offset, section.offset + section.size
@@ -114,7 +114,7 @@ def _section(elf: Elf) -> tuple[int, int, int] | None:
                 address = segment.address + 4 + int.from_bytes(header[4:], "little", signed=True)
                 offset = elf.offset_of(address)
                 if offset is not None:
-                    return address, offset, len(elf.data)
+                    return address, offset, None
     return None
 
 
@@ -122,9 +122,10 @@ class _Reader:
     """One pass over the records of an .eh_frame. Many functions have the very same instructions: what they mean is
     worked out once."""
 
-    def __init__(self, elf: Elf, address: int, start: int, end: int) -> None:
+    def __init__(self, elf: Elf, address: int, start: int, end: int | None) -> None:
         self._data = elf.data[start:end]
         self._address = address
+        self._ends_at_zero = end is None
         self._cies: dict[int, _Cie | None] = {}
         self._known: dict[tuple[int, bytes], _Rows] = {}
 
@@ -137,6 +138,8 @@ class _Reader:
         while at <= last:
             length, id = unpack(data, at)
             if length == 0:  # the end, or padding between what the linker put together
+                if self._ends_at_zero:
+                    break
                 at += 4
                 continue
             if length == 0xFFFFFFFF:

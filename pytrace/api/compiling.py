@@ -40,7 +40,7 @@ def compile(
     text: str,
     *,
     name: str = "<script>",
-    params: Sequence[str] = (),
+    params: Sequence[str | int] = (),
     named: Mapping[str, str | bool] | None = None,
     options: CompileOptions | None = None,
     on_warning: OnWarning | None = None,
@@ -62,7 +62,7 @@ def compile_for(
     text: str,
     *,
     name: str = "<script>",
-    params: Sequence[str] = (),
+    params: Sequence[str | int] = (),
     named: Mapping[str, str | bool] | None = None,
     options: CompileOptions | None = None,
     maps: Sequence[tuple[UserMap, MapSpec]] = (),
@@ -71,7 +71,11 @@ def compile_for(
     stacklevel: int = 2,
 ) -> Program:
     """Like `compile`, for a session that has `maps` already and waits for the command `cpid`."""
-    program = _compiled(text, name, params, named, options, maps, cpid)
+    if not isinstance(text, str):
+        raise TypeError(f"a script is a str, or a Program, not {type(text).__name__}")
+    if isinstance(params, str):
+        raise TypeError(f"params is a list, one for each of $1, $2, …: [{params!r}]")
+    program = _compiled(text, name, [str(p) for p in params], named, options, maps, cpid)
     _speak(program.warnings, on_warning, stacklevel + 1)
     return program
 

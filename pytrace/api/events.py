@@ -202,7 +202,7 @@ def _set(future: asyncio.Future[None]) -> None:
 def events(
     script: str | Program,
     *,
-    params: Sequence[str] = (),
+    params: Sequence[str | int] = (),
     named: Mapping[str, str | bool] | None = None,
     options: CompileOptions | None = None,
     name: str = "<script>",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pytrace.api.compiling import compile_for, compile_statements
 from pytrace.api.engine import Engine, SessionOver, Timer
 from pytrace.api.inside import Inside, OnEvent
-from pytrace.api.streams import STDOUT
+from pytrace.api.streams import STDOUT, check
 from pytrace.kernel.privileges import require
 from pytrace.program import MapSpec, Program, Signal, UserMap
 
@@ -105,6 +105,7 @@ class Session:
         on_warning: OnWarning | None = None,
         child: Child | None = None,
     ) -> None:
+        check(output, format)
         self._inside = Inside(program, pid, dwarf_pids, child, on_event, output, format, renderer)
         self._engine, self._on_warning = self._inside.engine, on_warning
         self._options: CompileOptions = {"timestamps": on_event is not None, **(options or {})}
@@ -193,10 +194,13 @@ class Session:
         dry_run     everything is loaded, attached and detached; nothing is run
         keep        whether the maps can be looked at afterwards
 
-        Raises what `start` raises, what `on_event` raised, and `BrokenPipeError` if nobody reads the output any more.
+        Raises `ValueError` for another `buffering`, what `start` raises, what `on_event` raised, and `BrokenPipeError`
+        if nobody reads the output any more.
         """
         from pytrace.api.foreground import Manner
 
+        if buffering not in ("line", "full", "none"):
+            raise ValueError(f"buffering is 'line', 'full' or 'none', not {buffering!r}")
         self._once()
         manner = Manner(buffering, quiet, warnings, verbose, dry_run)
         mode = self._options.get("mode", "trace")
@@ -323,7 +327,7 @@ class Session:
         self,
         script: str | Program,
         *,
-        params: Sequence[str] = (),
+        params: Sequence[str | int] = (),
         named: Mapping[str, str | bool] | None = None,
         options: CompileOptions | None = None,
         name: str = "<script>",

@@ -51,6 +51,14 @@ class StreamSink:
         return bool(getattr(self.stream, "isatty", bool)())
 
 
+def check(output: object, format: str) -> None:
+    """Raises `TypeError` or `ValueError` for what cannot be written to, and for a format that there is not."""
+    if not (output is STDOUT or output is None or isinstance(output, int) or hasattr(output, "write")):
+        raise TypeError(f"output is a stream, a descriptor or None, not {output!r}")
+    if format not in ("text", "json"):
+        raise ValueError(f"format is 'text' or 'json', not {format!r}")
+
+
 STDERR = StreamSink(None, "stderr")
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def trace(
     script: str | Program,
     *,
-    params: Sequence[str] = (),
+    params: Sequence[str | int] = (),
     named: Mapping[str, str | bool] | None = None,
     options: CompileOptions | None = None,
     name: str = "<script>",

@@ -196,6 +196,13 @@ def test_benchmarks_are_run() -> None:
     assert "mine" in page.getvalue()
 
 
+def test_another_buffering_is_refused() -> None:
+    t = pytrace.trace("begin { }", output=None)
+    with pytest.raises(ValueError, match="'line', 'full' or 'none'"):
+        t.follow(buffering="some")  # type: ignore[arg-type]
+    assert t.follow(quiet=True) == 0
+
+
 def test_a_dry_run_runs_nothing() -> None:
     page = io.StringIO()
     t = pytrace.trace('begin { printf("never\\n"); } interval:ms:1 { printf("never\\n"); }', output=page)

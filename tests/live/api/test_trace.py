@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -241,3 +242,52 @@ def test_from_many_threads() -> None:
             thread.join()
     assert results == {10: 10, 20: 20, 30: 30}
     assert sum(shared.maps["@"].values()) == 60
+
+
+def test_parameters_may_be_numbers() -> None:
+    with pytrace.trace("begin { @ = $1 + 1; @s = str($2); }", params=[41, "x"]) as t:
+        pass
+    assert (t.maps["@"].value, t.maps["@s"].value) == (42, "x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "said"),
+    [
+        ({"format": "xml"}, ValueError, "'text' or 'json'"),
+        ({"output": "/tmp/x"}, TypeError, "a stream, a descriptor or None"),
+        ({"params": "50"}, TypeError, r"\['50'\]"),
+        ({"script": b"begin { }"}, TypeError, "not bytes"),
+        ({"options": {"unsave": True}}, TypeError, "no option unsave"),
+    ],
+)
+def test_what_is_no_argument_is_refused_at_once(arguments: dict[str, Any], kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=said):
+        pytrace.trace(**{"script": "begin { }", "command": "sleep 100", **arguments})
+
+
+def test_without_privileges_one_line_says_so() -> None:
+    """As a user who can read everything, this checkout too, and nothing else."""
+    code = """
+import pytrace
+calls = [
+    lambda: pytrace.trace("begin { }"), lambda: pytrace.events("begin { }").start(),
+    lambda: pytrace.Session().start(), lambda: pytrace.compile("begin { exit(); }"),
+    lambda: pytrace.Session(pytrace.compile("begin { }", options={"timestamps": False})).follow(),
+]
+for call in calls:
+    try:
+        call()
+    except pytrace.PrivilegeError as error:
+        print(error)
+"""
+    read = "+dac_read_search"
+    drop = f"setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps {read} --ambient-caps {read}"
+    done = subprocess.run(
+        [*drop.split(), sys.executable, "-c", code],
+        env={**os.environ, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "tracing needs root: run this with sudo\n" * 5

@@ -192,7 +192,7 @@ def _load(workspace: Workspace, argument: str) -> str:
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
     if text.startswith("#!"):
-        text = "//" + text[2:]  # a comment of the same length
+        text = text[len(text.partition("\n")[0]) :]  # an empty line, for the numbers of the others
     return workspace.enter(text, path)
 
 

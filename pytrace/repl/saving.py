@@ -21,7 +21,8 @@ def script_of(workspace: Workspace) -> str:
         text += f"\nbegin {{\n{lines}}}\n"
     for script in workspace.scripts:
         if not script.attachment.attached:
-            text += f"\n// #{script.number}, detached:\n" + "".join(f"// {line}\n" for line in script.text.splitlines())
+            lines = script.text.strip("\n").splitlines()
+            text += f"\n// #{script.number}, detached:\n" + "".join(f"// {line}\n" for line in lines)
     return "#!/usr/bin/env pytrace\n" + text
 
 

@@ -166,9 +166,14 @@ def test_commands(terminal: Terminal, tmp_path: Path) -> None:
     assert "there is no #7" in terminal.answer(":detach 7")
     assert "No such file" in terminal.answer(":load /nowhere/at.all")
     script = tmp_path / "loaded.pt"
-    script.write_text("#!/usr/bin/env pytrace\nbegin { @loaded = 1; }\n")
+    script.write_text("#!/usr/bin/env pytrace\nbegin { @loaded = 1; }\ninterval:s:100 { }\n")
     terminal.answer(f":load {script}")
     assert terminal.answer("@loaded") == "@loaded: 1"
+    assert "usr/bin/env" not in terminal.answer(":probes")
+    saved = tmp_path / "saved.pt"
+    terminal.answer(":detach 2")
+    terminal.answer(f":save {saved}")
+    assert saved.read_text().endswith("\n// #2, detached:\n// begin { @loaded = 1; }\n// interval:s:100 { }\n")
     script.write_text("#!/usr/bin/env pytrace\nbegin { @loaded = nonsense; }\n")
     assert terminal.answer(f":load {script}").startswith(f"{script}:2:19-27: ERROR: ")
     terminal.finish(":quit" + ENTER)

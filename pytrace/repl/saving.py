@@ -21,8 +21,8 @@ def script_of(workspace: Workspace) -> str:
         text += f"\nbegin {{\n{lines}}}\n"
     for script in workspace.scripts:
         if not script.attachment.attached:
-            lines = script.text.strip("\n").splitlines()
-            text += f"\n// #{script.number}, detached:\n" + "".join(f"// {line}\n" for line in lines)
+            its = script.text.strip("\n").splitlines()
+            text += f"\n// #{script.number}, detached:\n" + "".join(f"// {line}\n" for line in its)
     return "#!/usr/bin/env pytrace\n" + text
 
 

@@ -36,19 +36,36 @@ OPTIONS: tuple[tuple[str, str, str, str, str], ...] = (
     ("", "no-feature", "NAME[,NAME]", "no_features", "do without these features of the kernel (see --info)"),
     ("", "test", "", "test", "run the script's test probes"),
     ("", "bench", "", "bench", "run the script's bench probes"),
-    ("", "mode", "MODE", "mode", "test, bench or format: the same as --test, --bench, --fmt"),
+    (
+        "",
+        "mode",
+        "MODE",
+        "mode",
+        "test, bench, format: as --test, --bench, --fmt; codegen, compiler-bench: only compile",
+    ),
     ("", "probe-filter", "REGEX", "probe_filter", "leave out probes whose names do not match"),
     ("", "fmt", "", "fmt", "print the script in its canonical form"),
     ("", "dry-run", "", "dry_run", "stop once everything is attached"),
     ("d", "debug", "STAGE", "debug", "show a stage: {stages}"),
+    ("", "emit-elf", "FILE", "emit_elf", "write the BPF programs to FILE, too"),
+    ("", "emit-llvm", "FILE", "emit_llvm", "write their LLVM IR to FILE.original.ll and FILE.optimized.ll, too"),
+    ("", "aot", "FILE", "aot", "compile to FILE, for this kernel, and stop; `pytrace FILE` runs it"),
+    ("", "traceable-functions", "FILE", "traceable_functions", "the kernel functions to choose from, one a line"),
     # Accepted because scripts that call bpftrace pass them; there is nothing left for them to do.
-    ("", "usdt-file-activation", "", "_ignored", ""),
-    ("", "verify-llvm-ir", "", "_ignored", ""),
-    ("", "traceable-functions", "FILE", "_ignored_argument", ""),
+    ("", "usdt-file-activation", "", "_ignored", "accepted: semaphores of USDT probes always belong to files here"),
+    ("", "verify-llvm-ir", "", "_ignored", "accepted: LLVM verifies everything"),
 )
 
 STAGES = ("ast", "types", "ir", "bpf", "user", "attach", "verifier")
 _STAGE_NAMES = {"codegen": "ir", "codegen-opt": "bpf", "dis": "bpf", "parse": "ast", "libbpf": "attach"}
+
+_MODES = {
+    "test": "test",
+    "bench": "bench",
+    "format": "fmt",
+    "codegen": "only_compile",
+    "compiler-bench": "time_stages",
+}
 
 EXAMPLES = """\
   pytrace -e 'tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }'
@@ -85,6 +102,11 @@ class Arguments:
         self.no_features: list[str] = []
         self.probe_filter = ""
         self.debug: list[str] = []
+        self.emit_elf: str | None = None
+        self.emit_llvm: str | None = None
+        self.aot: str | None = None
+        self.traceable_functions = ""
+        self.only_compile = self.time_stages = False
 
     @property
     def given(self) -> bool:
@@ -94,7 +116,9 @@ class Arguments:
     @property
     def sessional(self) -> bool:
         """Whether, without a script, it makes sense as a live session: nothing asks for something else."""
-        return not (self.test or self.bench or self.fmt or self.dry_run or self.debug or self.command or self.output)
+        works = self.test or self.bench or self.fmt or self.dry_run or self.only_compile or self.time_stages
+        writes = self.debug or self.output or self.emit_elf or self.emit_llvm or self.aot
+        return not (works or writes or self.command)
 
 
 def usage() -> str:
@@ -205,8 +229,7 @@ def _set(arguments: Arguments, attribute: str, value: str | None) -> None:
         case "buffering":
             arguments.buffering = _one_of("-B", value, ("line", "full", "none"))
         case "mode":
-            mode = _one_of("--mode", value, ("test", "bench", "format"))
-            setattr(arguments, "fmt" if mode == "format" else mode, True)
+            setattr(arguments, _MODES[_one_of("--mode", value, tuple(_MODES))], True)
         case "debug":
             stage = _one_of("-d", _STAGE_NAMES.get(value, value), (*STAGES, "all"))
             arguments.debug += STAGES if stage == "all" else (stage,)

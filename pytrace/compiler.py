@@ -47,6 +47,7 @@ def analyse(
 
         debugfile.look_in(options.debug_dirs)
     kernel = kernel or Kernel.running()
+    kernel.choose_from(options.traceable_functions)
     diagnostics = Diagnostics()
     script = parse(Source(name, text))
     config = configure(script.config, diagnostics, options=dict(options.config))

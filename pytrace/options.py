@@ -25,6 +25,7 @@ class Options:
     include_dirs  where `#include` and `import` look after the script's own directory      -I
     includes      C files included before the script's first line                          --include
     debug_dirs    where separate debug info is looked for                                  --debuginfo
+    traceable_functions   a file with the kernel functions that probes may go to            --traceable-functions
     no_features   names of kernel features to do without                                   --no-feature
     config        settings (`semantics.config.KEYS`) that win over script and environment
     """
@@ -40,5 +41,6 @@ class Options:
     include_dirs: tuple[str, ...] = ()
     includes: tuple[str, ...] = ()
     debug_dirs: tuple[str, ...] = ()
+    traceable_functions: str = ""
     no_features: frozenset[str] = frozenset()
     config: tuple[tuple[str, str | int | bool], ...] = ()

@@ -25,5 +25,6 @@ class CompileOptions(TypedDict, total=False):
     include_dirs: Iterable[str]
     includes: Iterable[str]
     debug_dirs: Iterable[str]
+    traceable_functions: str
     no_features: Iterable[str]
     config: Mapping[str, str | int | bool]

@@ -359,14 +359,22 @@ def _native_only(lo: Lower, guard: SyscallGuard, end: str) -> None:
     f.place(going)
 
 
-def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> Program:
-    """Machine code for everything that was emitted; where that needs more stack than there is, it is emitted anew.
-    Raises `ScriptError` for what no kernel would load."""
-    obj = Object(llvm.emit_object(llvm.optimise(unit.text())))
+def assemble(unit: Unit) -> tuple[Unit, bytes]:
+    """The ELF object of a unit; where that needs more stack than there is, of one that was emitted anew."""
+    elf = llvm.emit_object(llvm.optimise(unit.text()))
+    obj = Object(elf)
     if unit.script is not None and any(obj.stack(p.name)[0] > STACK for p in unit.plans):
         source = unit.module.source
         unit = build(unit.script, source, unit.kernel, unit.options, unit.config, spill=True)
-        obj = Object(llvm.emit_object(llvm.optimise(unit.text())))
+        elf = llvm.emit_object(llvm.optimise(unit.text()))
+    return unit, elf
+
+
+def finish(unit: Unit, name: str, text: str, warnings: tuple[str, ...] = ()) -> Program:
+    """Machine code for everything that was emitted; where that needs more stack than there is, it is emitted anew.
+    Raises `ScriptError` for what no kernel would load."""
+    unit, elf = assemble(unit)
+    obj = Object(elf)
     progs = tuple(_prog(obj, p) for p in unit.plans)
     _check_limits(unit, obj, progs)
     used = {r.map for p in progs for r in p.relocs}

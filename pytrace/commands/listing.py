@@ -22,6 +22,7 @@ TYPE_WORDS = ("struct ", "union ", "enum ")
 def list_command(arguments: Arguments) -> int:
     """Writes what was asked for to the standard output, a probe or type a line. Nothing that matches is not an error;
     a pattern of an unknown kind of probe is."""
+    Kernel.running().choose_from(arguments.traceable_functions)
     target = Target(Kernel.running(), arguments.pid or 0, arguments.unsafe)
     if arguments.debug_dirs:
         from pytrace.kernel import debugfile

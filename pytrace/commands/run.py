@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 def run_command(arguments: Arguments) -> int:
     """The exit status. Raises `UsageError`, and what `pytrace.trace` and `Session.follow` raise."""
     name, text = script.read(arguments)
+    if text.startswith(script.COMPILED):
+        from pytrace.commands.saved import run_saved
+
+        return run_saved(arguments, name, text)
     if arguments.no_features:
         _do_without(arguments.no_features)
     chosen = options(arguments)
@@ -35,6 +39,11 @@ def run_command(arguments: Arguments) -> int:
         from pytrace.commands.stages import show_stages
 
         show_stages(arguments.debug, name, text, arguments.positional, arguments.named, options_of(chosen))
+    if arguments.aot or arguments.emit_elf or arguments.emit_llvm or arguments.only_compile or arguments.time_stages:
+        from pytrace.commands.emit import emit
+
+        if emit(arguments, name, text, options_of(chosen)):
+            return 0
     session = trace(
         text,
         name=name,
@@ -73,6 +82,7 @@ def options(arguments: Arguments) -> CompileOptions:
         "includes": arguments.includes,
         "debug_dirs": arguments.debug_dirs,
         "no_features": arguments.no_features,
+        "traceable_functions": arguments.traceable_functions,
     }
 
 

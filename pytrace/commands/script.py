@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from pytrace.arguments import UsageError
 
+COMPILED = "pytrace program\n"
+"""How programs begin that were compiled before (`pytrace.serial`)."""
+
 if TYPE_CHECKING:
     from pytrace.arguments import Arguments
     from pytrace.syntax import ast
@@ -32,4 +35,7 @@ def parsed(arguments: Arguments) -> ast.Script:
     from pytrace.diagnostics import Source
     from pytrace.syntax import parse
 
-    return parse(Source(*read(arguments)))
+    name, text = read(arguments)
+    if text.startswith(COMPILED):
+        raise UsageError(f"'{name}' is compiled already: it is no script any more")
+    return parse(Source(name, text))

@@ -98,7 +98,16 @@ class Kernel:
         """The functions that kprobes and fentry may go to."""
         from pytrace.kernel.traceable import Traceable
 
-        return Traceable(self)
+        return Traceable(self, self._functions_file)
+
+    _functions_file = ""
+
+    def choose_from(self, path: str) -> None:
+        """Makes a file say which functions are traceable, in the format of tracefs's `available_filter_functions`; an
+        empty path, this kernel."""
+        if path != self._functions_file:
+            self._functions_file = path
+            self.__dict__.pop("traceable", None)
 
     @cached_property
     def features(self) -> Features:

@@ -19,14 +19,14 @@ class Traceable:
     """The functions that kprobes and fentry may go to: those that ftrace lists, or where that list may not be read
     (not root, lockdown, no function tracer), the functions of kallsyms that BTF describes.
 
-    `source` says which it was. Modules are named as in kallsyms; "" is vmlinux.
-    Raises `KernelError` where neither is there.
+    With `path`, those that this file lists. `source` says which it was. Modules are named as in kallsyms; "" is
+    vmlinux. Raises `KernelError` where there is nothing to read.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, path: str = "") -> None:
         self._kernel = kernel
-        listed = self._listed_by_ftrace()
-        self.source = "kallsyms" if listed is None else "available_filter_functions"
+        listed = _listed_in(path) if path else self._listed_by_ftrace()
+        self.source = path or ("kallsyms" if listed is None else "available_filter_functions")
         self._by_module = self._described_by_btf() if listed is None else listed
 
     def _listed_by_ftrace(self) -> dict[str, str] | None:
@@ -34,12 +34,7 @@ class Traceable:
             text = self._kernel.tracefs.read("available_filter_functions")
         except (OSError, KernelError):
             return None
-        names: dict[str, set[str]] = {}
-        for line in text.split("\n"):
-            name, _, module = line.partition(" ")
-            if name and not name.startswith(_NONE):
-                names.setdefault(module.strip("[]"), set()).add(name)
-        return {module: _lines(found) for module, found in names.items()} or None
+        return _by_module(text) or None
 
     def _described_by_btf(self) -> dict[str, str]:
         symbols, btf = self._kernel.kallsyms, self._kernel.btf
@@ -64,6 +59,23 @@ class Traceable:
         """Whether there is such a function, in that module or (None) anywhere."""
         modules = self._by_module if module is None else [module]
         return any(self.functions(function, name) for name in modules)
+
+
+def _listed_in(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return _by_module(file.read())
+    except OSError as error:
+        raise KernelError(f"cannot read the traceable functions from {path}: {error.strerror}") from error
+
+
+def _by_module(text: str) -> dict[str, str]:
+    names: dict[str, set[str]] = {}
+    for line in text.split("\n"):
+        name, _, module = line.partition(" ")
+        if name and not name.startswith(_NONE):
+            names.setdefault(module.strip("[]"), set()).add(name)
+    return {module: _lines(found) for module, found in names.items()}
 
 
 def _lines(names: set[str]) -> str:

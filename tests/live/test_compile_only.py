@@ -54,7 +54,7 @@ def test_a_saved_program_is_run_like_its_script(pytrace: Runner, tmp_path: Path)
     made = pytrace("--aot", path, "-e", SCRIPT, "42")
     assert (made.status, made.stdout, made.stderr) == (0, "", "")
     script = pytrace("-e", SCRIPT, "42")
-    assert script.stdout == "42\nx\n\n\n@[1]: 1\n"
+    assert script.stdout == "42\nx\n\n\n@[true]: 1\n"
     for again in (pytrace(path), pytrace("-", stdin=path.read_bytes())):
         assert (again.status, again.stdout, again.stderr) == (3, script.stdout, script.stderr)
     rows = [json.loads(line) for line in pytrace("-q", "-f", "json", path).stdout.splitlines()]

@@ -211,7 +211,8 @@ def _shape(die: Any, machine_name: str) -> Shape:
     if die.tag == "DW_TAG_base_type":
         if _ENCODINGS.get(_attribute(die, "DW_AT_encoding")) == "float":
             # long double is in memory on x86-64; complex numbers are like two.
-            return Shape(size, () if size > 8 and machine_name == "x86_64" else ("float",), size)
+            words: tuple[Word, ...] = () if size > 8 and machine_name == "x86_64" else ("float",)
+            return Shape(size, words, size, whole=True, alike=True)
         return Shape(size, (INTEGER,) * ((size + 7) // 8), size, whole=size > 8)
     if die.tag not in _STRUCTS:
         return WORD
@@ -222,11 +223,9 @@ def _shape(die: Any, machine_name: str) -> Shape:
     loose = any(at % part_size for at, part_size, _ in parts if part_size)
     if size > 16 or loose or any(part_size > 8 for _, part_size, _ in parts):
         return Shape(size, (), alignment, whole=True)
-    words: list[Word] = []
-    for word in range((size + 7) // 8):
-        kinds = {is_float for at, _, is_float in parts if at // 8 == word}
-        words.append("float" if kinds == {True} else "integer")
-    return Shape(size, tuple(words), alignment, whole=True, alike=_alike(die))
+    by_word = [{is_float for at, _, is_float in parts if at // 8 == word} for word in range((size + 7) // 8)]
+    words = tuple("float" if kinds == {True} else "integer" for kinds in by_word)
+    return Shape(size, words, alignment, whole=True, alike=_alike(die))
 
 
 def _alike(die: Any) -> bool:
@@ -426,7 +425,24 @@ def _statements(program: Any, files: set[int], line: int, column: int) -> Iterat
         state = entry.state
         if state is None:
             continue
-        here = state.file in files and state.line == line and not state.end_sequence
-        if here and not inside and state.is_stmt and (not column or state.column == column):
+        here = state.file in files and state.line == line and column in (0, state.column) and not state.end_sequence
+        if here and not inside and state.is_stmt:
             yield state.address
-        inside = here
+        inside = here and (inside or state.is_stmt)
+
+
+def code_near(elf: Elf, source: str, line: int) -> tuple[list[int], list[int]]:
+    """The columns of a line that code begins at, and the nearest lines with code, one before and one behind it."""
+    columns: set[int] = set()
+    lines: set[int] = set()
+    for unit in info(elf).iter_CUs():
+        program = info(elf).line_program_for_CU(unit)
+        wanted = _file_numbers(program, source) if program is not None else set()
+        for entry in program.get_entries() if wanted else ():
+            state = entry.state
+            if state is not None and state.file in wanted and state.is_stmt and not state.end_sequence:
+                lines.add(state.line)
+                if state.line == line and state.column:
+                    columns.add(state.column)
+    before, behind = [n for n in lines if 0 < n < line], [n for n in lines if n > line]
+    return sorted(columns), ([max(before)] if before else []) + ([min(behind)] if behind else [])

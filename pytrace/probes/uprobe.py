@@ -159,14 +159,20 @@ class UprobeProvider:
         if self.returns:
             raise ProbeError(f"{self.name} takes no source line: a function returns as a whole")
         points = []
-        for file in binaries.find(self.name, path, target):
+        files = binaries.find(self.name, path, target)
+        for file in files:
             elf = file.elf
             for address in dwarf.addresses_of_line(elf, source, line, column or 0):
                 name = f"{file.name}@{source}:{':'.join(parts)}"
                 point = self._at_address(file, elf, hex(address), address, context, bool(context.expected_attach_type))
                 points.append(replace(point, name=f"{self.name}:{name}"))
         if not points:
-            raise ProbeError(f"No matches for {self.name} {path}@{source}:{':'.join(parts)}.", "no code on that line")
+            columns, lines = dwarf.code_near(files[0].elf, source, line)
+            if columns:
+                hint = f"the code of that line begins at column {' or '.join(map(str, columns))}"
+            else:
+                hint = "no code on that line" + f", but on line {' and '.join(map(str, lines))}" * bool(lines)
+            raise ProbeError(f"No matches for {self.name} {path}@{source}:{':'.join(parts)}.", hint)
         return points
 
     def _typed(self, context: Context, file: Binary, elf: Elf, symbol: Symbol, target: Target) -> Context:

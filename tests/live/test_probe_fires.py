@@ -144,6 +144,30 @@ def test_a_source_line(pytrace: Runner, program: Path) -> None:
     assert lines(pytrace, f'uprobe:{program}@{source}:{line} {{ printf("%s\\n", func); }}', program) == ["work"]
 
 
+COLUMNS = """
+volatile int sink;
+int main(void)
+{
+    for (int i = 0; i < 4; i++) sink += i;
+
+    return 0;
+}
+"""
+
+
+def test_a_column_of_a_source_line(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    """Parts of a loop that stands on one line: they run once, five times and four times."""
+    program = compile_c(COLUMNS, "-O0", "-g", "-gcolumn-info")
+    text = COLUMNS.split("\n")[4]
+    for part, expected in {"i = 0": 1, "< 4": 5, "++": 4, "+= i": 4}.items():
+        probe = f"uprobe:{program}@{program.name}.c:5:{text.index(part) + 1}"
+        assert lines(pytrace, f"{probe} {{ @[probe] = count(); }}", program) == [f"@[{probe}]: {expected}"]
+    result = pytrace("-e", f"uprobe:{program}@{program.name}.c:5:99 {{ exit(); }}")
+    assert result.status == 1 and "the code of that line begins at column " in result.stderr
+    result = pytrace("-e", f"uprobe:{program}@{program.name}.c:6 {{ exit(); }}")
+    assert result.status == 1 and "no code on that line, but on line 5 and 7" in result.stderr
+
+
 LOCKED = r"""
 __attribute__((noinline)) int plain(int a) { __asm__ volatile("" : "+r"(a)); return a; }
 long word;

@@ -32,6 +32,8 @@ APART long floating(double d, struct mixed m, int j, struct floats f, int k) { E
 APART long unaligned(struct packed p, int k, struct text t) { END; }
 APART long parts(struct nested n, int k) { END; }
 APART long huge(__int128 a, int k, long double d, __int128 b, long c, long e, __int128 f, long g) { END; }
+APART long many(double a, double b, double c, double d, double e, double f, double g, double h, double i, int j,
+    long k) { END; }
 APART long empty(struct none n, int k) { END; }
 APART long signs(signed char a, unsigned char b, short c, _Bool d, int k) { END; }
 int main(void)
@@ -44,6 +46,7 @@ int main(void)
     unaligned((struct packed){1, 0x123456789}, 99, (struct text){"eleven char"});
     parts((struct nested){{1, -2}, {-3}, 5, 17}, 99);
     huge(1, 99, 2.0L, ((__int128)3 << 64) + 4, 5, 6, ((__int128)7 << 64) + 8, 9);
+    many(1, 2, 3, 4, 5, 6, 7, 8, -2.0, 9, 99);
     empty((struct none){}, 99);
     signs(-1, 255, -2, 1, 99);
     return 0;
@@ -74,6 +77,8 @@ def lines(pytrace: Runner, program: Path, function: str, format: str, *arguments
         ("unaligned", "%d %x %d %s", "p.a p.b k t.s", "1 123456789 99 eleven char"),
         ("parts", "%d %d %d %d %d %d %d", "n.p.a n.p.b n.u n.c[1] n.low n.high k", "1 -2 -3 255 5 17 99"),
         ("huge", "%d %d %d %d", "k c e g", "99 5 6 9"),
+        ("huge", "%x %d %d", "d[7] d[8] b[8]", "80 0 3"),  # 2.0 has one bit in its fraction, and 4000 in front of that
+        ("many", "%x %d %d", "i[7] j k", "c0 9 99"),  # the ninth is in memory
         ("empty", "%d", "k", "99"),
         ("signs", "%d %d %d %d %d", "a b c d k", "-1 255 -2 1 99"),
     ],

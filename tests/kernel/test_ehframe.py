@@ -66,7 +66,7 @@ def interpreted(path: Path | str) -> Iterator[tuple[int, int, str, str, str]]:
 
 def check(path: Path | str) -> int:
     """How many rows of readelf's were found in our table, which must agree about each."""
-    table = array("Q", ehframe.table(Elf.open(path)))
+    table = array("Q", ehframe.table(Elf.open(str(path))))
     assert list(table) == sorted(table)
     checked = 0
     for start, end, cfa, rbp, ra in interpreted(path):
@@ -115,21 +115,21 @@ def test_without_section_headers(tmp_path: Path) -> None:
     data[40:48] = bytes(8)  # e_shoff
     data[60:64] = bytes(4)  # e_shnum, e_shstrndx
     bare.write_bytes(data)
-    assert ehframe.table(Elf.open(bare)) == ehframe.table(Elf.open(program)) != b""
+    assert ehframe.table(Elf.open(str(bare))) == ehframe.table(Elf.open(str(program))) != b""
 
 
 def test_damage_is_said(tmp_path: Path) -> None:
     program = compile_program(tmp_path, "program", "-O2", source=SOURCE)
-    section = Elf.open(program).section(".eh_frame")
+    section = Elf.open(str(program)).section(".eh_frame")
     assert section is not None
     data = bytearray(program.read_bytes())
     data[section.offset + 4 : section.offset + section.size] = b"\xff" * (section.size - 4)
     program.write_bytes(data)
     with pytest.raises(KernelError, match=r"\.eh_frame is damaged"):
-        ehframe.table(Elf.open(program))
+        ehframe.table(Elf.open(str(program)))
 
 
 def test_without_any(tmp_path: Path) -> None:
     flags = ("-fno-asynchronous-unwind-tables", "-nostdlib", "-static", "-Wl,-e,_start")
     program = compile_program(tmp_path, "program", *flags, source="void _start(void) { for (;;) ; }")
-    assert ehframe.table(Elf.open(program)) == b""
+    assert ehframe.table(Elf.open(str(program))) == b""

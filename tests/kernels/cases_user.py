@@ -70,6 +70,14 @@ def _(guest: Guest) -> None:
     same(found[-1].rpartition(": ")[2], str(ROUNDS))
 
 
+@case("uprobe", "user stack by unwind tables", "uprobe", "bpf_loop", "task_pt_regs")
+def _(guest: Guest) -> None:
+    found = guest.run(f"uprobe:{guest.program}:innermost {{ @[dw_ustack(5)] = count(); }}")
+    frames = [line.strip().partition("+")[0] for line in found if line.startswith(" ")]
+    same(frames, ["innermost", "inner", "outer", "outermost", "main"])
+    same(found[-1].rpartition(": ")[2], str(ROUNDS))
+
+
 @case("uretprobe", "retval", "uprobe")
 def _(guest: Guest) -> None:
     same(

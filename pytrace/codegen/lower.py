@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor"}
 _PREDICATES = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+_PLAIN_USES = 64
 INLINE_BYTES = 64
 """Up to this size memory is zeroed and copied by plain stores, above by one helper call."""
 
@@ -365,6 +366,8 @@ class Lower:
                 lower(self, e)
             case typed.Const() | typed.Str() | typed.Var():
                 pass
+            case typed.SubprogramCall():
+                loops.call_subprogram(self, e)
             case typed.Increment():
                 self._increment(e, used=False)
             case typed.Ternary() if not t.is_word(e.type):
@@ -384,7 +387,12 @@ class Lower:
     def context(self) -> str:
         """The program's context, which inside a callback is in the frame."""
         if self.program.entry is self.f:
-            return "%ctx"
+            self.program.context_uses += 1
+            if self.program.context_uses <= _PLAIN_USES:
+                return "%ctx"
+            # An address with more uses than LLVM cares to look at (100) would get a register of its own, and the
+            # verifier loads nothing from the sum of a context and an offset.
+            return self.f.pointer(self.f.pinned(self.f.address("%ctx")))
         return self.f.load_pointer(self.f.offset("%frame", self.program.context_slot()))
 
     def point(self) -> str:

@@ -1,7 +1,8 @@
 """Strings and bytes that the program holds: their length, their order, what they contain.
 
 Loops over bytes are flat and have one exit that the verifier cannot foresee, so that its work grows with the length of
-the memory and not with anything else; they load on every kernel with bounded loops (5.3).
+the memory and not with anything else; they load on every kernel with bounded loops (5.3). For long memory it is
+bpf_loop that repeats them, where there is one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from pytrace.semantics import typed
 
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
+
+_FLAT = 512
+"""Bytes up to which a loop is flat: the verifier keeps in mind 8192 ways out of all loops of a program."""
 
 
 def length(lo: Lower, place: str, size: int) -> str:
@@ -69,6 +73,8 @@ def difference(lo: Lower, left: str, right: str, size: int, count: str) -> str:
 def run(lo: Lower, automaton: Automaton, place: str, size: int) -> tuple[str, str]:
     """Feeds a string to an automaton: the state it ends in, and how many bytes it had read then. A string without a
     NUL is followed by one."""
+    if size > _FLAT and lo.unit.kernel.features.has("bpf_loop"):
+        return _run_long(lo, automaton, place, size)
     f = lo.f
     table = f.offset(lo.unit.value("rodata"), lo.unit.rodata(automaton.table))
     # The state is kept in memory whose contents the verifier forgets: all ways through a step look alike to it.
@@ -90,6 +96,37 @@ def run(lo: Lower, automaton: Automaton, place: str, size: int) -> tuple[str, st
     f.jump(end)
     f.place(end)
     return f.load(state, volatile=True), f.load(taken)
+
+
+def _run_long(lo: Lower, automaton: Automaton, place: str, size: int) -> tuple[str, str]:
+    """The same by bpf_loop, of which the verifier sees one step."""
+    from pytrace.codegen.lower import Lower as Lowering
+
+    f, unit = lo.f, lo.unit
+    assert f.span is not None
+    copy, state, taken = unit.scratch(size), unit.scratch(8), unit.scratch(8)
+    table = unit.rodata(automaton.table)
+    base = lo.scratch_base()
+    lo.copy(place, f.offset(base, copy), size)
+    f.store(0, f.offset(base, state), volatile=True)
+    f.store(0, f.offset(base, taken))
+
+    g = unit.module.function(lo.program.callback_name(), ("index", "frame"), main=False, span=f.span)
+    inner = Lowering(unit, lo.program, g, None)
+    room = inner.scratch_base()
+    at = g.load(g.offset(room, taken))
+    byte = g.load(g.offset(g.offset(room, copy), g.clamp(at, size)), 8)
+    rows = g.offset(unit.value("rodata"), table)
+    found = _transition(inner, automaton, rows, g.offset(room, state), byte)
+    g.store(g.add(at, 1), g.offset(room, taken))
+    with g.when(g.compare("uge", found, automaton.final), "decided"):
+        g.ret("1")
+    g.ret("0")
+
+    f.helper(Helper.loop, f"i32 {size}", f'ptr @"{g.name}"', "ptr null", "i64 0")
+    with f.when(f.compare("ult", f.load(f.offset(base, state), volatile=True), automaton.final), "whole"):
+        _transition(lo, automaton, f.offset(unit.value("rodata"), table), f.offset(base, state), "0")
+    return f.load(f.offset(base, state), volatile=True), f.load(f.offset(base, taken))
 
 
 def _transition(lo: Lower, automaton: Automaton, table: str, state: str, byte: str) -> str:

@@ -190,6 +190,7 @@ class BpfProgram:
         self._symbols: list[typed.VarSymbol] = []
         self._callbacks = 0
         self.frame_size = 32
+        self.context_uses = 0
 
     CONTEXT, FLOW, PROBE, RESULT = 0, 8, 16, 24
 

@@ -145,6 +145,16 @@ SHAPES: dict[str, tuple[str, str | None]] = {
         "begin { $t = curtask; $n = 0; while ($t.pid != 0) { $t = $t.real_parent; $n++; } print($n > 0); }",
         "true\n",
     ),
+    "more loads from the context than LLVM looks at": (
+        "tracepoint:syscalls:sys_enter_[a-g]* { @[args.__syscall_nr] = count(); } begin { print(1); exit(); }",
+        "1\n",
+    ),
+    "several loops over long strings": (
+        "config = { max_strlen = 16384 } begin { $s = str(curtask.comm); @n[0] = $s; $w = comm; "
+        'print((strcontains($s, "no such"), strstr($s, "words"), strstr($s, $w), globmatch($s, "*"), '
+        'globmatch($s, "* no"), $s == @n[0], strncmp($s, @n[0], 9000), $s == $w)); }',
+        "(false, -1, 0, true, false, true, 0, true)\n",
+    ),
     "unrolled loops in each other": (
         "begin { $n = 0; unroll(20) { unroll(10) { $n += 1; @m[$n & 7] = $n; } } print($n); }",
         "200\n",

@@ -121,7 +121,7 @@ def globmatch(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 
 
 @function(
-    "strncmp(string a, string b, const int n) -> int64",
+    "strncmp(string a, string b, const int n) -> uint64",
     "0 if the first `n` bytes of two strings are equal, 1 if not.",
     'tracepoint:syscalls:sys_enter_openat /strncmp(comm, "py", 2) == 0/ { @[comm] = count(); }',
     group=GROUP,
@@ -136,9 +136,9 @@ def strncmp(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if size < 0:
         return c.error(n.args[2].span, "strncmp() requires a non-negative literal")
     if size == 0:
-        return typed.Const(0, type=t.INT64, span=n.span)
+        return typed.Const(0, type=t.UINT64, span=n.span)
     differ = typed.Compare("!=", a, b, size, type=t.BOOL, span=n.span)
-    return convert(differ, t.INT64)
+    return convert(differ, t.UINT64)
 
 
 def _lower_memcmp(lo: Lower, e: typed.Call) -> str:

@@ -452,11 +452,19 @@ class Machine:
                 value = self.eval(object_, scope)
                 return dict(value.fields)[name] if isinstance(value, Rec) else value[int(name)]
             case ast.Index(object_, index):
-                data = self.eval(object_, scope).encode()
+                held = self.eval(object_, scope)
                 at = number(self.eval(index, scope)).value
+                if isinstance(held, list):
+                    return held[at] if 0 <= at < len(held) else replace(held[0], value=0)
+                data = held.encode()
                 return Num(wrapped(data[at], 8, True) if 0 <= at < len(data) else 0, 8)
             case ast.Cast(ast.NamedType("bool"), operand):
                 return truth(self.eval(operand, scope))
+            case ast.Cast(ast.ArrayType(element, size), operand):
+                to = self.integer_type(element)
+                whole = number(self.eval(operand, scope)).value
+                parts = range(number(self.eval(size, scope)).value)
+                return [replace(to, value=wrapped(whole >> i * to.bits, to.bits, to.signed)) for i in parts]
             case ast.Cast(kind, operand):
                 to = self.integer_type(kind)
                 return replace(to, value=wrapped(number(self.eval(operand, scope)).value, to.bits, to.signed))

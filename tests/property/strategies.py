@@ -309,9 +309,22 @@ class Maker:
         if choice < 95 and (valued := [m for m in sorted(self.macros) if self.macros[m].value is not None]):
             args = self.of(self.draw(_ints), depth - 1), self.of(self.draw(_ints), depth - 1)
             return n(ast.Call, self.one(valued), args, bang=self.below(20))
+        if choice >= 98:
+            return self.of_array(depth)
         if not self.pure and (stored := sorted(m for m in self.maps if m in MAPS and MAPS[m][1] in INTS)):
             return self.element(self.one(stored), depth - 1)
         return self.arithmetic(depth)
+
+    def of_array(self, depth: int) -> ast.Expr:
+        """An element of an array that a number is cast to; beyond its end where the index is not known."""
+        element = self.draw(_ints)
+        count = 64 // int(element.lstrip("uint"))
+        whole = n(ast.Cast, named_type("uint64"), self.integer(depth - 1))
+        array = n(ast.Cast, n(ast.ArrayType, named_type(element), n(ast.Integer, count)), whole)
+        known = self.variables(lambda k: k in INTS or k == "free")
+        if known and self.below(30):
+            return n(ast.Index, array, n(ast.Variable, self.one(known)))
+        return n(ast.Index, array, meeting("&", self.integer(depth - 1), n(ast.Integer, count - 1)))
 
     def arithmetic(self, depth: int) -> ast.Expr:
         op = self.one(ARITHMETIC)

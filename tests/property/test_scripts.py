@@ -59,6 +59,7 @@ EVALUATED = {
     "let $i : int64 = -8; print($i >> 1); print($i << 61); print($i / 0);": "-4\n0\n1\n",
     'print(("a", true, (1, "b")) == ("a", true, (1, "c"))); print((a=1, b="x"));': "false\n{ .a = 1, .b = x }\n",
     "for ($i : 0..3) { if ($i == 1) { continue; } print($i); }": "0\n2\n",
+    "let $a : uint64 = 0x0001800000030004; print(((uint16[4])$a)[2]); print(((int16[4])$a)[2]);": "32768\n-32768\n",
     'printf("%llx [%6lld] [%-4s]\\n", (int8)-1, -5, "ab");': "ffffffffffffffff [    -5] [ab  ]\n",
     "@m[1] = (int64)2; @m[1] += 3; print(@m[1]++); print(@m[1]); print(has_key(@m, 2));": "5\n6\nfalse\n",
     "@s = avg((int64)-3); @s = avg((int64)-4); print(@s + 0);": "-3\n",

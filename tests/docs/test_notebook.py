@@ -60,7 +60,7 @@ def test_tables_are_shown(ran: list[Any]) -> None:
 
 
 def test_the_live_session(ran: list[Any]) -> None:
-    assert "getpgid" in shown(ran, "live.attach")["text/html"]
+    assert "getsid" in shown(ran, "live.attach")["text/html"]
     ran_statements = shown(ran, "live.run")
     assert ": 101\n" in ran_statements["stream"]
     assert ran_statements["text/plain"] == "4"

@@ -233,6 +233,8 @@ def _set(arguments: Arguments, attribute: str, value: str | None) -> None:
         case "debug":
             stage = _one_of("-d", _STAGE_NAMES.get(value, value), (*STAGES, "all"))
             arguments.debug += STAGES if stage == "all" else (stage,)
+        case "probe_filter":
+            arguments.probe_filter = _regex("--probe-filter", value)
         case "debug_dirs":
             arguments.debug_dirs += value.split(":")
         case "no_features":
@@ -251,6 +253,16 @@ def _pid(option: str, text: str) -> int:
     if not 0 < pid < 1 << 22:  # PID_MAX_LIMIT of the kernel
         raise UsageError(f"option {option} needs the number of a process, not '{text}'")
     return pid
+
+
+def _regex(option: str, text: str) -> str:
+    import re
+
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UsageError(f"option {option} needs a regular expression, and '{text}' is none: {error}") from None
+    return text
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

@@ -93,6 +93,11 @@ def test_modes_are_the_options_of_those_names() -> None:
         (["-B", "some"], "option -B takes line, full or none, not 'some'"),
         (["-d", "x"], "option -d takes ast, types, ir, bpf, user, attach, verifier or all, not 'x'"),
         (["-p", "1", "-c", "true"], "options -c and -p exclude each other"),
+        (
+            ["--probe-filter", "(", "x"],
+            "option --probe-filter needs a regular expression, and '(' is none: "
+            "missing ), unterminated subpattern at position 0",
+        ),
     ],
 )
 def test_mistakes(words: list[str], message: str) -> None:

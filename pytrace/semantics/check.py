@@ -15,6 +15,7 @@ from pytrace.diagnostics import Diagnostics, Span
 from pytrace.probes import expand
 from pytrace.probes.base import Context, Point, ProbeError, Target
 from pytrace.probes.lowering import refine
+from pytrace.program import Kprobe, KprobeMulti, Tracing
 from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pytrace.semantics.config import Config
 
 MAX_ROUNDS = 16
+_MANY = 1000
+"""Functions of the kernel at which a probe is told that it will be felt."""
 MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", PREFIXES, *QUEUES)
 _CONTEXT_NAMES = frozenset(("args", "retval", "ctx", "func", "reg"))
 _PROBE_NAMES = frozenset(("probe", "func", "probetype"))
@@ -129,6 +132,13 @@ def _expand_all(
                 probe.points[0].span,
                 f"Can't attach to {total} probes because it exceeds the current limit of {config.max_probes} probes.",
                 "raise it with config = { max_probes=N }, knowing that many probes slow the machine down",
+            )
+        functions = sum(isinstance(p.attach, Kprobe | KprobeMulti | Tracing) for p in points)
+        if functions >= _MANY:
+            diagnostics.warning(
+                probe.points[0].span,
+                f"this attaches to {functions} functions of the kernel, some of which run all the time",
+                "every call of each will cost the machine time: is there a narrower pattern?",
             )
         result.append((probe, points))
     return result

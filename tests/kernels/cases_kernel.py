@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
+from pytrace.compiler import compile_script
 from pytrace.diagnostics import ScriptError
-from pytrace.kernel import KernelError
+from pytrace.kernel import KernelError, bpf
+from pytrace.kernel.bpf import Cmd
+from pytrace.output import Text
 from pytrace.probes import Target, list_probes
 from pytrace.program import KprobeMulti
-from pytrace.runtime import Child, Session
-from tests.kernels.base import Guest, case, entries, same
+from pytrace.runtime import Child, Session, Symbols
+from tests.kernels.base import Guest, Sink, case, entries, same
 from tests.kernels.targets import ROUNDS
 
 PIDS = [100_000_000 + i for i in range(ROUNDS)]
@@ -297,6 +301,57 @@ def _(guest: Guest) -> None:
         assert "no BPF program that is loaded has such a function" in str(error), error
     else:
         raise AssertionError("it was attached to a program that is gone")
+
+
+@case("kprobe", "thousands: a warning", "kprobe_multi")
+def _(guest: Guest) -> None:
+    """Compiled, not attached."""
+    for limit, pattern, warned in ((20000, "s*", True), (20000, "vfs_*", False)):
+        program = compile_script(f"config = {{ max_probes = {limit} }} kprobe:{pattern} {{ @ = count(); }}")
+        same(any("functions of the kernel" in text for text in program.warnings), warned)
+    try:
+        compile_script("kprobe:s* { @ = count(); }")
+    except ScriptError as error:
+        assert "exceeds the current limit of 1024 probes" in str(error), error
+    else:
+        raise AssertionError("thousands of probes were not too many")
+
+
+LOOPS = 15
+
+
+@case("kprobe", "attached again and again: nothing is left", "kprobe")
+def _(guest: Guest) -> None:
+    leaves_nothing(guest, "kprobe:vfs_rea* { @[func] = count(); } kretprobe:vfs_rea* { @r = count(); }", LOOPS)
+    leaves_nothing(guest, 'kprobe:vfs_read { @ = reg("dx"); } tracepoint:sched:sched_switch { @n = args.prev_pid; }', 5)
+
+
+@case("fentry", "attached again and again: nothing is left", "fentry")
+def _(guest: Guest) -> None:
+    leaves_nothing(guest, "fentry:vfs_read { @ = count(); } fexit:vfs_read { @r = count(); }", LOOPS)
+
+
+def leaves_nothing(guest: Guest, script: str, times: int) -> None:
+    """Neither descriptors of this process nor programs and links in the kernel, which frees them a moment later."""
+    program = compile_script(script)
+    symbols = Symbols(guest.kernel)
+
+    def trace() -> None:
+        with Session(program, output=Text(Sink(), Sink(), symbols), symbols=symbols, announce=False, show_maps=False):
+            pass
+
+    def left() -> list[int]:
+        return [len(bpf.ids(kind)) for kind in (Cmd.PROG_GET_NEXT_ID, Cmd.LINK_GET_NEXT_ID, Cmd.MAP_GET_NEXT_ID)]
+
+    trace()
+    descriptors, before = sorted(os.listdir("/proc/self/fd")), left()
+    for _ in range(times):
+        trace()
+    same(sorted(os.listdir("/proc/self/fd")), descriptors)
+    until = time.monotonic() + 20
+    while (now := left()) != before and time.monotonic() < until:
+        time.sleep(0.1)
+    assert all(a <= b for a, b in zip(now, before, strict=True)), (before, now)
 
 
 # --- iterators ------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def _column(kernel: str, directory: Path, pattern: str, environment: dict[str, s
         fetched = subprocess.run([*vm, kernel, "--cpus", "1", "--", "true"], capture_output=True, text=True)
         if fetched.returncode:
             return Column(kernel, error=fetched.stderr.strip() or "it does not boot")
-        options = ["--cpus", "1", "--timeout", "500", "--env", "PYTHONPYCACHEPREFIX"]
+        options = ["--cpus", "1", "--timeout", "900", "--env", "PYTHONPYCACHEPREFIX"]
         command = [*vm, kernel, *options, "--", *command]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     column = read(kernel, done.stdout.splitlines())

@@ -39,6 +39,11 @@ def ids(command: Cmd) -> set[int]:
         ("begin { @s = 1; } end { @s = 2; }", 250),
         ("profile:hz:49 { @ = count(); }", 50),
         ('interval:s:1 { printf("x\\n"); }', 50),
+        ("software:page-faults:100 { @ = count(); }", 50),
+        ("iter:task { @ = count(); }", 30),
+        ("uprobe:libc:getppid { @ = count(); } uretprobe:libc:getppid { @r = count(); }", 10),
+        ("tracepoint:sched:sched_process_exit { @ = count(); }", 50),
+        ("tracepoint:sched:sched_process_exit { @ = args.pid; }", 5),
     ],
 )
 def test_a_thousand_sessions(script: str, times: int) -> None:

@@ -1,7 +1,7 @@
 """Kernel memory read by plain loads: the one place that decides where that is done.
 
-A call of `bpf_probe_read_kernel` costs ten times what a load does. A load that faults gives 0, as the helper does. The
-verifier allows it through a pointer to a struct of the kernel's BTF:
+A load is one instruction where `bpf_probe_read_kernel` is a call and a guarded copy. A load that faults gives 0, as the
+helper does. The verifier allows it through a pointer to a struct of the kernel's BTF:
 
     6.2+      any address, once `bpf_rdonly_cast` has said what is there: a function that the verifier turns into a
               move. Its pointers are untrusted, which is wanted: what follows a *trusted* one is not guarded against

@@ -74,13 +74,24 @@ def subprograms(die: Any) -> Iterator[Any]:
 
 
 def _function(elf: Elf, symbol: Symbol) -> Any:
+    return next((die for _, die in _definitions(elf, symbol)), None)
+
+
+def units_of(elf: Elf, symbol: Symbol) -> Iterator[Any]:
+    """The unit in which a function is defined, if debug info knows it."""
+    for unit, _ in _definitions(elf, symbol):
+        yield unit
+        return
+
+
+def _definitions(elf: Elf, symbol: Symbol) -> Iterator[tuple[Any, Any]]:
+    """(unit, function) where a function is defined."""
     dwarf = info(elf)
     for unit in _unit_at(dwarf, symbol.address) if dwarf else ():
         for die in subprograms(unit.get_top_DIE()):
             low = die.attributes.get("DW_AT_low_pc")
             if low is not None and low.value == symbol.address:
-                return die
-    return None
+                yield unit, die
 
 
 def _inherited(die: Any, name: str) -> Any:

@@ -2,7 +2,8 @@
 
 A name is looked up in the script's declarations and the headers it names with quotes, then in the kernel's BTF, then
 among the well-known constants, and at last in the headers named with `<>`, which are read no sooner than that: nearly
-all that scripts include them for is in BTF, and where they are not installed nothing is missing.
+all that scripts include them for is in BTF, and where they are not installed nothing is missing. In a uprobe, names of
+the probed program come before the kernel's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pytrace.syntax import ast
 
 if TYPE_CHECKING:
     from pytrace.kernel.btf import Btf
+    from pytrace.probes.programtypes import ProgramTypes
     from pytrace.semantics.c.declared import Declarations
     from pytrace.semantics.c.headers import Finder
     from pytrace.semantics.c.preprocess import Preprocessor
@@ -57,24 +59,35 @@ class CEnvironment:
         self._evaluating: set[str] = set()
         self.broken = False
         """Whether some of the script's own declarations were wrong, and left out."""
+        self.program: ProgramTypes | None = None
+        """Who else knows names, while a probe on a program with debug info is looked at: before the kernel those of the
+        probed function's source file, after it all."""
         self.missing: list[str] = []
         """Headers that were asked for and are not there."""
 
     def struct(self, tag: str, name: str) -> t.Struct | None:
         """The complete struct or union."""
         found = self._declared(lambda d: d.structs.get((tag, name)))
+        if found is None and self.program:
+            found = self.program.struct(name, tag)
         if found is None and self.btf:
             found = self.btf.struct(name, tag)
         if found is None and self._headers:
             found = self._headers.declared.structs.get((tag, name))
+        if found is None and self.program:
+            found = self.program.struct(name, tag, everywhere=True)
         return found
 
     def enum(self, name: str) -> t.Enum | None:
         found = self._declared(lambda d: d.enums.get(name))
+        if found is None and self.program:
+            found = self.program.enum(name)
         if found is None and self.btf:
             found = self.btf.enum(name)
         if found is None and self._headers:
             found = self._headers.declared.enums.get(name)
+        if found is None and self.program:
+            found = self.program.enum(name, everywhere=True)
         return found
 
     def typedef(self, name: str) -> t.Type | None:
@@ -82,10 +95,14 @@ class CEnvironment:
         found = self._declared(lambda d: d.typedefs.get(name))
         if found is None and self._own:
             found = self._type_of_macro(self._own, name)
+        if found is None and self.program:
+            found = self.program.typedef(name)
         if found is None and self.btf:
             found = self.btf.typedef(name)
         if found is None and self._headers:
             found = self._headers.declared.typedefs.get(name)
+        if found is None and self.program:
+            found = self.program.typedef(name, everywhere=True)
         return found
 
     def constant(self, name: str) -> tuple[int, t.Type] | str | None:
@@ -96,13 +113,18 @@ class CEnvironment:
         member = self._declared(lambda d: d.enumerators.get(name))
         if member is not None:
             return member
-        member = self.btf.enumerator(name) if self.btf else None
+        member = self.program.enumerator(name) if self.program else None
+        if member is None and self.btf:
+            member = self.btf.enumerator(name)
         if member is not None:
             return member
         number = well_known(name)
         if number is not None:
             return number, t.UNKNOWN
-        return self._constant_in(self._headers, name) if self._headers else None
+        found = self._constant_in(self._headers, name) if self._headers else None
+        if found is None and self.program:
+            found = self.program.enumerator(name, everywhere=True)
+        return found
 
     def expression(self, name: str) -> ast.Expr | None:
         """What a `#define` of the script stands for if it is an expression (`#define FD args->fd`); else None."""

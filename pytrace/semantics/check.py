@@ -15,7 +15,7 @@ from pytrace.diagnostics import Diagnostics, Span
 from pytrace.probes import expand
 from pytrace.probes.base import Context, Point, ProbeError, Target
 from pytrace.probes.lowering import refine
-from pytrace.program import Kprobe, KprobeMulti, Tracing
+from pytrace.program import Kprobe, KprobeMulti, Tracing, Uprobe, UprobeMulti
 from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
@@ -28,6 +28,7 @@ from pytrace.syntax import ast
 if TYPE_CHECKING:
     from pytrace.kernel import Kernel
     from pytrace.options import Mode, Options
+    from pytrace.probes.programtypes import ProgramTypes
     from pytrace.program import MapSpec, UserMap
     from pytrace.semantics.cdefs import CEnvironment
     from pytrace.semantics.config import Config
@@ -170,6 +171,16 @@ def _general(context: Context) -> Context:
     return replace(context, args=None, struct=None, positional=(), retval=None)
 
 
+def _program(point: Point) -> ProgramTypes | None:
+    """Who knows the types of the program that is probed there."""
+    if not isinstance(point.attach, Uprobe | UprobeMulti):
+        return None
+
+    from pytrace.probes.programtypes import ProgramTypes
+
+    return ProgramTypes(point.attach.path, point.function)
+
+
 def group_points(probe: ast.Probe, points: Iterable[Point]) -> dict[Context, list[Point]]:
     """Points that can share a body, by their context. Where the body does not look at arguments, contexts that
     differ in those only are one."""
@@ -239,9 +250,11 @@ class _Round:
 
     def _probe(self, probe: ast.Probe, context: Context, points: tuple[Point, ...], ordinal: int) -> typed.Probe:
         c = self._checker(ordinal, context, points, ordinal)
+        self.names.names.program = _program(points[0]) if points else None
         statements = StatementChecker(c)
         predicate = c.condition(probe.predicate) if probe.predicate is not None else None
         body = statements.block(probe.body)
+        self.names.names.program = None
         uses = c.uses_probe or bool(set(mentioned(probe)) & _PROBE_NAMES)
         return typed.Probe(points, context, predicate, body, ordinal, uses, span=probe.span)
 

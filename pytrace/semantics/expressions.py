@@ -203,7 +203,7 @@ class ExpressionChecker:
         key = self.materialize(self.expr(node))
         if isinstance(key.type, t.Unknown):
             return None
-        if isinstance(key.type, t.Void | t.Aggregation):
+        if isinstance(key.type, t.Void | t.Aggregation) or key.type == t.Tuple(()):
             self.error(node.span, f"a value of type '{key.type}' cannot be a map key")
             return None
         old = symbol.key or t.UNKNOWN

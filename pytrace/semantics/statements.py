@@ -128,7 +128,7 @@ class StatementChecker:
         if n.op is None and isinstance(n.value, ast.Call) and n.value.name in AGGREGATIONS:
             return self._aggregate(n, symbol, key, n.value)
         value = self.c.materialize(self.c.expr(n.value))
-        if isinstance(value.type, t.Void):
+        if isinstance(value.type, t.Void) or value.type == t.Tuple(()):
             self.c.error(n.span, f"Value '{n.value.span.text}' cannot be assigned to a map.")
             return None
         if isinstance(value.type, t.Aggregation):

@@ -50,6 +50,7 @@ _EXITS = frozenset(("exit", "assert"))
 STACK, FRAMES, MAPS = 512, 8, 64
 """What the kernel allows a program: MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_USED_MAPS."""
 _LOOPS = typed.ForMap | typed.ForRange | typed.While
+_BYTEWISE = frozenset(("buf", "memcmp"))
 
 
 @record
@@ -166,6 +167,16 @@ def _needs_frame(body: Body) -> bool:
     return False
 
 
+def _looks_behind_nul(node: object) -> bool:
+    """Whether it may look at the bytes of a string that come after its NUL."""
+    match node:
+        case typed.Element(object=value) | typed.Reinterpret(operand=value):
+            return isinstance(value.type, t.String)
+        case typed.Call(name=name):
+            return name in _BYTEWISE
+    return False
+
+
 def build(
     script: typed.Script, source: Source, kernel: Kernel, options: Options, config: Config, *, spill: bool = False
 ) -> Unit:
@@ -173,6 +184,7 @@ def build(
     in memory of the CPU where they would otherwise be on the stack, which is slower."""
     unit = Unit(source, kernel, options, config)
     unit.spill, unit.script = spill, script
+    unit.exact = any(_looks_behind_nul(n) for p in script.probes for n in nodes((p.body, p.predicate)))
     unit.plans = plan(script, kernel)
     if len(unit.plans) > config.max_bpf_progs:
         text = f"this makes {len(unit.plans)} BPF programs; the limit is {config.max_bpf_progs}"

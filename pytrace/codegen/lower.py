@@ -347,8 +347,8 @@ class Lower:
     def writer(self, e: typed.Expr, exact: bool = False) -> Writer:
         """Evaluates now what may have side effects or call helpers with the record not yet reserved; the returned
         function stores the value at a pointer. With `exact` every byte of the type's size is determined, as map
-        keys need."""
-        return writers.writer(self, e, exact)
+        keys need, and scripts that look behind a string's end."""
+        return writers.writer(self, e, exact or self.unit.exact)
 
     # --- statements ---------------------------------------------------------------------------------------
 

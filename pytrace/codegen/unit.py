@@ -63,6 +63,7 @@ class Unit:
         self.probes: list[str] = []
         self.plans: list[Plan] = []
         self.exits = False  # whether the script can call exit()
+        self.exact = False  # whether all strings are zeros behind their NUL, not only those in keys
         self.spill = False  # whether values live in scratch memory, because the stack has no room for them
         self.script: typed.Script | None = None
         self.unwinds = False  # whether stacks are walked by unwind tables

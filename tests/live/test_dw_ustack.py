@@ -3,7 +3,6 @@ the backtrace(3) of the C library, which has its unwinder from the compiler's ma
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -237,7 +236,9 @@ def test_others_are_empty_and_counted(pytrace: Runner, program: Path, again: sub
     script = (
         f"uprobe:{program}:leaf /pid == {again.pid}/ {{ @[len(dw_ustack)] = count(); if (++@n == 3) {{ exit(); }} }}"
     )
-    result = pytrace("-q", "-e", ENABLED + script, "--dwarf-pid", str(os.getpid()))
+    with subprocess.Popen(["sleep", "60"]) as other:
+        result = pytrace("-q", "-e", ENABLED + script, "--dwarf-pid", str(other.pid))
+        other.kill()
     assert "@[0]: 3\n" in result.stdout
     assert re.search(r"WARNING: 3 stacks are empty: .*--dwarf-pid", result.stderr)
 

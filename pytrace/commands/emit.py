@@ -32,7 +32,8 @@ def emit(arguments: Arguments, name: str, text: str, options: Options) -> bool:
     if arguments.time_stages:
         _time(name, text, analysed)
         return True
-    unit, elf = bpf.assemble(analysed())
+    if arguments.emit_elf or arguments.emit_llvm or not arguments.aot:
+        unit, elf = bpf.assemble(analysed())
     if arguments.emit_elf:
         _write(arguments.emit_elf, elf)
     if arguments.emit_llvm:

@@ -7,6 +7,7 @@ stands at the function's first instruction (`probes.convention`); those in float
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Literal, cast
@@ -20,8 +21,8 @@ from pytrace.probes.regs import registers
 from pytrace.record import replace
 from pytrace.types import BOOL, VOID, Array, Enum, Field, Int, Pointer, Struct, Type
 
-# How many pointers deep the members of structs are known.
-_DEPTH = 3
+DEPTH = 3
+"""How many pointers deep the members of structs are known."""
 _PASS_BY_REFERENCE = 4
 _ENCODINGS = {
     2: "bool",
@@ -64,6 +65,35 @@ def _unit_at(dwarf: Any, address: int) -> Iterator[Any]:
         yield from dwarf.iter_CUs()
 
 
+def units_with(info: Any, name: str) -> Iterator[Any]:
+    """The units that have a name somewhere: to read all of them takes seconds, which a mistyped name is not worth."""
+    text = b"\0" + name.encode() + b"\0"
+    strings, body = _contents(info.debug_str_sec), _contents(info.debug_info_sec)
+    # By its place among the strings, or in full. An index into a table of places would be a few bits only.
+    wanted = [text[1:], *(at.to_bytes(4, "little") for at in _all(strings, text))]
+    indexed = getattr(info, "debug_str_offsets_sec", None) is not None and len(wanted) > 1
+    places = sorted(at for each in wanted for at in _all(body, each, 0))
+    for unit in info.iter_CUs():
+        end = unit.cu_offset + unit["unit_length"] + 4
+        at = bisect_left(places, unit.cu_offset)
+        if indexed or (at < len(places) and places[at] < end):
+            yield unit
+
+
+def _contents(section: Any) -> bytes:
+    if section is None:
+        return b""
+    section.stream.seek(0)
+    return cast(bytes, section.stream.read())
+
+
+def _all(data: bytes, wanted: bytes, add: int = 1) -> Iterator[int]:
+    at = data.find(wanted)
+    while at >= 0:
+        yield at + add
+        at = data.find(wanted, at + 1)
+
+
 def subprograms(die: Any) -> Iterator[Any]:
     """The functions that a unit describes, those in namespaces and classes included."""
     for child in die.iter_children():
@@ -77,11 +107,9 @@ def _function(elf: Elf, symbol: Symbol) -> Any:
     return next((die for _, die in _definitions(elf, symbol)), None)
 
 
-def units_of(elf: Elf, symbol: Symbol) -> Iterator[Any]:
-    """The unit in which a function is defined, if debug info knows it."""
-    for unit, _ in _definitions(elf, symbol):
-        yield unit
-        return
+def unit_of(elf: Elf, symbol: Symbol) -> Any:
+    """The unit in which a function is defined; None if debug info does not know it."""
+    return next((unit for unit, _ in _definitions(elf, symbol)), None)
 
 
 def _definitions(elf: Elf, symbol: Symbol) -> Iterator[tuple[Any, Any]]:
@@ -159,7 +187,7 @@ def typed(context: Context, elf: Elf, symbol: Symbol, args_name: str, machine_na
         if isinstance(load, str):
             unreadable.append((name, load))
             continue
-        type = convert(_type_die(parameter), _DEPTH)
+        type = convert(_type_die(parameter), DEPTH)
         if _by_reference(die, machine_name):
             type = Pointer(type, "user")
         at = fields[-1].offset + (max(fields[-1].type.size, 8) + 7) // 8 * 8 if fields else 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 from pytrace.kernel.elf import Elf
 from pytrace.probes import dwarf
@@ -19,7 +18,7 @@ def instances(elf: Elf, function: str) -> list[int]:
     if info is None:
         return []
     found: set[int] = set()
-    for unit in _units_with(info, function):
+    for unit in dwarf.units_with(info, function):
         die = unit.get_top_DIE()
         origins = set(_abstract(die, function))
         if die.tag == "DW_TAG_partial_unit" and origins:  # what several units share stands in one of its own
@@ -28,35 +27,6 @@ def instances(elf: Elf, function: str) -> list[int]:
         elif origins:
             found.update(_copies(die, origins))
     return sorted(found)
-
-
-def _units_with(info: Any, name: str) -> Iterator[Any]:
-    """The units that have a name somewhere: to read all of them takes seconds, which a mistyped name is not worth."""
-    text = b"\0" + name.encode() + b"\0"
-    strings, body = _contents(info.debug_str_sec), _contents(info.debug_info_sec)
-    # By its place among the strings, or in full. An index into a table of places would be a few bits only.
-    wanted = [text[1:], *(at.to_bytes(4, "little") for at in _all(strings, text))]
-    indexed = getattr(info, "debug_str_offsets_sec", None) is not None and len(wanted) > 1
-    places = sorted(at for each in wanted for at in _all(body, each, 0))
-    for unit in info.iter_CUs():
-        end = unit.cu_offset + unit["unit_length"] + 4
-        at = bisect_left(places, unit.cu_offset)
-        if indexed or (at < len(places) and places[at] < end):
-            yield unit
-
-
-def _contents(section: Any) -> bytes:
-    if section is None:
-        return b""
-    section.stream.seek(0)
-    return cast(bytes, section.stream.read())
-
-
-def _all(data: bytes, wanted: bytes, add: int = 1) -> Iterator[int]:
-    at = data.find(wanted)
-    while at >= 0:
-        yield at + add
-        at = data.find(wanted, at + 1)
 
 
 def _abstract(die: Any, function: str) -> Iterator[int]:

@@ -8,16 +8,15 @@ are, too, when nobody else knows the name.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from pytrace.kernel import KernelError
 from pytrace.kernel.elf import Elf
 from pytrace.probes import dwarf
+from pytrace.probes.base import ProbeError
 from pytrace.types import Enum, Struct, Type
 
-DEPTH = 3
-"""How many pointers away from a named struct the structs are complete."""
 _TAGS = {"struct": ("DW_TAG_structure_type", "DW_TAG_class_type"), "union": ("DW_TAG_union_type",)}
 _ENUM = "DW_TAG_enumeration_type"
 _NAMED = (*_TAGS["struct"], *_TAGS["union"], "DW_TAG_typedef")
@@ -49,30 +48,37 @@ class ProgramTypes:
         return (dict(found.members)[name], found) if isinstance(found, Enum) else None
 
     def _find(self, tags: tuple[str, ...], name: str, everywhere: bool) -> Type | None:
-        for unit in _units(self._path, self._function, everywhere):
+        try:
+            elf = Elf.open(self._path)
+            units = _units_with(elf, name)
+        except (KernelError, ProbeError):
+            return None
+        if units and not everywhere:
+            home = _home(elf, self._function)
+            units = tuple(unit for unit in units if unit.cu_offset == home)
+        for unit in units:
             names = _names(unit)
             for tag in tags:
                 if (tag, name) in names:
-                    return dwarf.convert(names[tag, name], DEPTH)
+                    return dwarf.convert(names[tag, name], dwarf.DEPTH)
         return None
 
 
-@cache
-def _units(path: str, function: str, everywhere: bool) -> tuple[Any, ...]:
-    try:
-        elf = Elf.open(path)
-        info = dwarf.info(elf)
-        symbol = elf.function(function)
-    except KernelError:
-        return ()
-    if info is None:
-        return ()
-    if everywhere:
-        return tuple(info.iter_CUs())
-    return tuple(dwarf.units_of(elf, symbol)) if symbol is not None else ()
+@lru_cache(maxsize=64)
+def _units_with(elf: Elf, name: str) -> tuple[Any, ...]:
+    info = dwarf.info(elf)
+    return tuple(dwarf.units_with(info, name)) if info is not None else ()
 
 
-@cache
+@lru_cache(maxsize=64)
+def _home(elf: Elf, function: str) -> int | None:
+    """Where the unit begins that defines a function."""
+    symbol = elf.function(function)
+    unit = dwarf.unit_of(elf, symbol) if symbol is not None else None
+    return unit.cu_offset if unit is not None else None
+
+
+@lru_cache(maxsize=64)
 def _names(unit: Any) -> dict[tuple[str, str], Any]:
     """The DIEs of a unit's types by tag and name. An enumerator has that of its enum."""
     return dict(_named(unit.get_top_DIE()))

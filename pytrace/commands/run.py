@@ -15,8 +15,9 @@ from pytrace.commands.sink import open_output
 if TYPE_CHECKING:
     from pytrace.api.foreground import Buffering
     from pytrace.api.options import CompileOptions
+    from pytrace.api.session import Session
     from pytrace.api.streams import Format
-    from pytrace.api.warn import TraceWarning
+    from pytrace.api.warn import OnWarning, TraceWarning
     from pytrace.arguments import Arguments
 
 
@@ -55,9 +56,14 @@ def run_command(arguments: Arguments) -> int:
         command=arguments.command,
         output=open_output(arguments.output),
         format=cast("Format", arguments.format),
-        on_warning=_silence if arguments.no_warnings else _warn,
+        on_warning=warner(arguments),
     )
-    # Only exit() gives a status; how the command of -c ended is its own affair, as in bpftrace.
+    return follow(arguments, session)
+
+
+def follow(arguments: Arguments, session: Session) -> int:
+    """Traces as the command line has it, to the end. The exit status: only exit() gives one; how the command of -c ended
+    is its own affair, as in bpftrace."""
     return session.follow(
         buffering=cast("Buffering", arguments.buffering),
         quiet=arguments.quiet,
@@ -94,6 +100,11 @@ def _do_without(names: list[str]) -> None:
         if name not in features:
             raise UsageError(f"option --no-feature: there is no '{name}', but {', '.join(features)}")
     features.do_without(frozenset(names))
+
+
+def warner(arguments: Arguments) -> OnWarning:
+    """Who is told of warnings."""
+    return _silence if arguments.no_warnings else _warn
 
 
 def _warn(warning: TraceWarning) -> None:

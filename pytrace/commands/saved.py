@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 from pytrace.api.tracing import trace
 from pytrace.arguments import UsageError
+from pytrace.commands.run import follow, warner
 from pytrace.commands.sink import open_output
 from pytrace.serial import BadProgram, load
 
 if TYPE_CHECKING:
-    from pytrace.api.foreground import Buffering
     from pytrace.api.streams import Format
     from pytrace.arguments import Arguments
 
@@ -56,12 +56,6 @@ def run_saved(arguments: Arguments, name: str, text: str) -> int:
         command=arguments.command,
         output=open_output(arguments.output),
         format=cast("Format", arguments.format),
+        on_warning=warner(arguments),
     )
-    return session.follow(
-        buffering=cast("Buffering", arguments.buffering),
-        quiet=arguments.quiet,
-        warnings=not arguments.no_warnings,
-        verbose=arguments.verbose,
-        dry_run=arguments.dry_run,
-        keep=False,
-    )
+    return follow(arguments, session)

@@ -62,8 +62,8 @@ def run_command(arguments: Arguments) -> int:
 
 
 def follow(arguments: Arguments, session: Session) -> int:
-    """Traces as the command line has it, to the end. The exit status: only exit() gives one; how the command of -c ended
-    is its own affair, as in bpftrace."""
+    """Traces to the end, with the options of the command line. Returns the exit status, which only the script's exit()
+    sets: how the command of -c ended does not matter, as in bpftrace."""
     return session.follow(
         buffering=cast("Buffering", arguments.buffering),
         quiet=arguments.quiet,
@@ -103,7 +103,7 @@ def _do_without(names: list[str]) -> None:
 
 
 def warner(arguments: Arguments) -> OnWarning:
-    """Who is told of warnings."""
+    """Returns the function that warnings are given to."""
     return _silence if arguments.no_warnings else _warn
 
 

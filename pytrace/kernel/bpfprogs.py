@@ -47,7 +47,7 @@ def _names(fd: int, info: bytes) -> list[str]:
     records = bytearray(size * count)
     asked = bytearray(_INFO)
     struct.pack_into("=IQI", asked, _FUNC_INFO_SIZE, size, bpf.address(records), count)
-    bpf.bpf(Cmd.OBJ_GET_INFO_BY_FD, bytearray(struct.pack("=IIQ", fd, len(asked), bpf.address(asked))))
+    bpf.fill_info(fd, asked)
     btf = program_btf(btf_id)
     types = [struct.unpack_from("=I", records, i * size + 4)[0] for i in range(count)]
     return [btf.text(btf.record(type)[0]) for type in types]
@@ -60,7 +60,7 @@ def program_btf(id: int) -> Btf:
         size = struct.unpack_from("=I", bpf.object_info(fd), 8)[0]
         data = bytearray(size)
         info = bytearray(struct.pack("=QIxxxxQII", bpf.address(data), size, 0, 0, 0))
-        bpf.bpf(Cmd.OBJ_GET_INFO_BY_FD, bytearray(struct.pack("=IIQ", fd, len(info), bpf.address(info))))
+        bpf.fill_info(fd, info)
         return Btf(bytes(data))
     finally:
         os.close(fd)

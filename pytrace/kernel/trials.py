@@ -276,7 +276,7 @@ def _module_btf(kernel: Kernel) -> None:
             continue  # gone meanwhile
         info = bytearray(struct.pack("=QIIQII", 0, 0, 0, bpf.address(name), len(name), 0))
         try:
-            bpf.bpf(bpf.Cmd.OBJ_GET_INFO_BY_FD, bytearray(struct.pack("=IIQ", fd, len(info), bpf.address(info))))
+            bpf.fill_info(fd, info)
         finally:
             os.close(fd)
         if struct.unpack_from("=I", info, 28)[0]:

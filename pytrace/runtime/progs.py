@@ -217,7 +217,7 @@ def module_btf_fd(module: str) -> int:
             continue  # unloaded meanwhile
         name = bytearray(64)
         info = bytearray(struct.pack("=QIIQII", 0, 0, 0, bpf.address(name), len(name), 0))
-        bpf.bpf(Cmd.OBJ_GET_INFO_BY_FD, bytearray(struct.pack("=IIQ", fd, len(info), bpf.address(info))))
+        bpf.fill_info(fd, info)
         of_kernel = struct.unpack_from("=I", info, 28)[0]
         if of_kernel and name.partition(b"\0")[0].decode(errors="replace") == module:
             return fd

@@ -1,0 +1,91 @@
+"""The system calls of tracing: bpf(2), perf_event_open(2) and mmap(2), one thin function for each command.
+
+Every failure is an `OSError` with the kernel's errno and the name of the command. Descriptors are plain ints,
+close-on-exec, and belong to the caller.
+"""
+
+from pytrace.kernel.bpf.abi import AttachType, Cmd, ProgType
+from pytrace.kernel.bpf.maps import (
+    map_create,
+    map_delete,
+    map_freeze,
+    map_lookup,
+    map_lookup_and_delete,
+    map_lookup_batch,
+    map_next_key,
+    map_update,
+)
+from pytrace.kernel.bpf.perf import (
+    PERF_EVENT_IOC_ENABLE,
+    PERF_EVENT_IOC_SET_BPF,
+    PerfType,
+    perf_event_open,
+)
+from pytrace.kernel.bpf.progs import (
+    btf_ids,
+    btf_load,
+    enable_stats,
+    fd_by_id,
+    fill_info,
+    ids,
+    info_size,
+    iter_create,
+    link_create,
+    obj_pin,
+    object_info,
+    prog_load,
+    prog_test_run,
+    raw_tracepoint_open,
+)
+from pytrace.kernel.bpf.syscall import (
+    PAGE,
+    PROT_READ,
+    PROT_WRITE,
+    Mapping,
+    Readable,
+    address,
+    bpf,
+    read_u64,
+    write_u64,
+)
+
+__all__ = [
+    "PAGE",
+    "PERF_EVENT_IOC_ENABLE",
+    "PERF_EVENT_IOC_SET_BPF",
+    "PROT_READ",
+    "PROT_WRITE",
+    "AttachType",
+    "Cmd",
+    "Mapping",
+    "PerfType",
+    "ProgType",
+    "Readable",
+    "address",
+    "bpf",
+    "btf_ids",
+    "btf_load",
+    "enable_stats",
+    "fd_by_id",
+    "fill_info",
+    "ids",
+    "info_size",
+    "iter_create",
+    "link_create",
+    "map_create",
+    "map_delete",
+    "map_freeze",
+    "map_lookup",
+    "map_lookup_and_delete",
+    "map_lookup_batch",
+    "map_next_key",
+    "map_update",
+    "obj_pin",
+    "object_info",
+    "perf_event_open",
+    "prog_load",
+    "prog_test_run",
+    "raw_tracepoint_open",
+    "read_u64",
+    "write_u64",
+]

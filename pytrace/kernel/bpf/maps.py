@@ -11,7 +11,7 @@ from pytrace.kernel.bpf.syscall import Readable, address, bpf
 def map_create(
     type: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, name: str = "", inner: int = 0
 ) -> int:
-    """Returns the descriptor of a new map. `inner` is the descriptor of a map like those that a map of maps is to hold."""
+    """Returns the descriptor of a new map. `inner` is the descriptor of a map like those that a map of maps holds."""
     attr = MAP_CREATE.pack(
         map_type=type,
         key_size=key_size,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytrace.api.maps import Snapshot
 from pytrace.api.tables import key_columns, rows, value_columns
 from pytrace.output import Histogram
 from pytrace.output.svg import histogram_svg
+
+if TYPE_CHECKING:
+    from pytrace.api.maps import Snapshot
 
 MOST_ROWS = 60
 """Rows of a table; of a longer map the last are shown, which are the largest."""

@@ -3,21 +3,18 @@ API's work."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, cast
 
 from pytrace.api.compiling import options_of
 from pytrace.api.tracing import trace
 from pytrace.arguments import UsageError
 from pytrace.commands import script
+from pytrace.commands.foreground import follow, warner
 from pytrace.commands.sink import open_output
 
 if TYPE_CHECKING:
-    from pytrace.api.foreground import Buffering
     from pytrace.api.options import CompileOptions
-    from pytrace.api.session import Session
     from pytrace.api.streams import Format
-    from pytrace.api.warn import OnWarning, TraceWarning
     from pytrace.arguments import Arguments
 
 
@@ -61,19 +58,6 @@ def run_command(arguments: Arguments) -> int:
     return follow(arguments, session)
 
 
-def follow(arguments: Arguments, session: Session) -> int:
-    """Traces to the end, with the options of the command line. Returns the exit status, which only the script's exit()
-    sets: how the command of -c ended does not matter, as in bpftrace."""
-    return session.follow(
-        buffering=cast("Buffering", arguments.buffering),
-        quiet=arguments.quiet,
-        warnings=not arguments.no_warnings,
-        verbose=arguments.verbose,
-        dry_run=arguments.dry_run,
-        keep=False,
-    )
-
-
 def options(arguments: Arguments) -> CompileOptions:
     """The compiler's options of a command line. A run takes no more programs, and nobody asks for its events' times."""
     return {
@@ -100,18 +84,3 @@ def _do_without(names: list[str]) -> None:
         if name not in features:
             raise UsageError(f"option --no-feature: there is no '{name}', but {', '.join(features)}")
     features.do_without(frozenset(names))
-
-
-def warner(arguments: Arguments) -> OnWarning:
-    """Returns the function that warnings are given to."""
-    return _silence if arguments.no_warnings else _warn
-
-
-def _warn(warning: TraceWarning) -> None:
-    from pytrace.colour import told
-
-    sys.stderr.write(told(f"{warning}\n", sys.stderr.isatty()))
-
-
-def _silence(warning: TraceWarning) -> None:
-    pass

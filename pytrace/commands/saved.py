@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from pytrace.api.tracing import trace
 from pytrace.arguments import UsageError
-from pytrace.commands.run import follow, warner
+from pytrace.commands.foreground import follow, warner
 from pytrace.commands.sink import open_output
 from pytrace.serial import BadProgram, load
 

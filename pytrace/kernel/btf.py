@@ -277,7 +277,14 @@ class Btf:
 
     @cached_property
     def modules(self) -> Mapping[str, Btf]:
-        """The BTF of each loaded module, opened when it is asked for; empty before 5.11."""
+        """The BTF of each loaded module, opened when it is asked for; empty before Linux 5.11."""
+        return self.modules_in(BTF_DIRECTORY)
+
+    def modules_in(self, directory: str) -> Mapping[str, Btf]:
+        """Returns the BTFs in the files of a directory that have this one as their base, by name."""
         from pytrace.kernel.btf_modules import Modules
 
-        return Modules(self, BTF_DIRECTORY)
+        def open_module(data: Blob, key: str, name: str) -> Btf:
+            return Btf.open(data, key, base=self, module=name)
+
+        return Modules(directory, open_module)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from pytrace.kernel.btf import Btf
 from pytrace.kernel.btf_identity import digest, kernel_build_id
-from pytrace.kernel.btf_raw import read_blob
+from pytrace.kernel.btf_raw import Blob, read_blob
+
+if TYPE_CHECKING:
+    from pytrace.kernel.btf import Btf
 
 
-class Modules(Mapping[str, Btf]):
-    """The BTFs below `directory`, by module name. A module whose BTF cannot be read (it may have just been unloaded)
-    raises KeyError."""
+class Modules(Mapping[str, "Btf"]):
+    """The BTFs below `directory`, by module name. `open_module` makes one from its bytes, the key of its index
+    and its name.
 
-    def __init__(self, base: Btf, directory: str) -> None:
-        self._base, self._directory = base, directory
+    A module whose BTF cannot be read (it may just have been unloaded) raises KeyError.
+    """
+
+    def __init__(self, directory: str, open_module: Callable[[Blob, str, str], Btf]) -> None:
+        self._directory, self._open_module = directory, open_module
         try:
             self._names = sorted(name for name in os.listdir(directory) if name != "vmlinux")
         except OSError:
@@ -32,7 +38,7 @@ class Modules(Mapping[str, Btf]):
                 raise KeyError(name) from error
             # The index holds names and ids of the base, so its key must have both.
             key = digest(kernel_build_id().encode() + data[:])
-            self._open[name] = Btf.open(data, key, base=self._base, module=name)
+            self._open[name] = self._open_module(data, key, name)
         return self._open[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -8,31 +8,14 @@ when they are asked for, once in a process; most take a fraction of a millisecon
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pytrace.kernel.feature import Feature, Missing
 from pytrace.record import record
 
 if TYPE_CHECKING:
     from pytrace.kernel.kernel import Kernel
-
-
-class Missing(Exception):
-    """A trial's answer: no. The text says how the kernel put it."""
-
-
-Trial = Callable[["Kernel"], None]
-
-
-@record
-class Feature:
-    """`since` is the kernel version that brought it. `trial` returns if the kernel has it, and raises `Missing` or
-    OSError if it has not."""
-
-    name: str
-    doc: str
-    since: str
-    trial: Trial
 
 
 @record
@@ -110,6 +93,3 @@ def _table() -> dict[str, Feature]:
     from pytrace.kernel.trials import FEATURES
 
     return FEATURES
-
-
-__all__ = ["Answer", "Feature", "Features", "Missing"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pytrace.kernel import bpf
 from pytrace.kernel.bpf import AttachType, PerfType, ProgType
 from pytrace.kernel.errors import KernelError
-from pytrace.kernel.features import Feature, Missing, Trial
+from pytrace.kernel.feature import Feature, Missing, Trial
 
 if TYPE_CHECKING:
     from pytrace.kernel.kernel import Kernel

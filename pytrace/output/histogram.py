@@ -27,6 +27,19 @@ class Histogram:
         """[low, high) of the bucket at `index`; None where it is open."""
         raise TypeError("a histogram of no kind")
 
+    def unit(self, bound: int) -> str:
+        """Returns a bound as text, in the largest unit (1024 to the power of n) that bpftrace shows it in."""
+        raise TypeError("a histogram of no kind")
+
+    def label(self, bucket: Bucket) -> str:
+        """Returns the bounds of a bucket as text: `[low, high)`, `[value]`, `(..., high)` or `[low, ...)`."""
+        low, high = bucket.low, bucket.high
+        if low is None:
+            return f"(..., {self.unit(high or 0)})"
+        if high is None:
+            return f"[{self.unit(low)}, ...)"
+        return f"[{self.unit(low)}]" if high == low + 1 else f"[{self.unit(low)}, {self.unit(high)})"
+
     def _like(self, counts: tuple[int, ...]) -> Self:
         raise TypeError("a histogram of no kind")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from pytrace.output.histogram import Bucket, Histogram
-from pytrace.output.values import HistValue, LHistValue, TSeriesValue
+from pytrace.output.values import TSeriesValue
 
 _BAR = 52
 _GRAPH = 51
-_UNITS = " KMGTPE"
 _SECOND = 1_000_000_000
 
 
@@ -22,42 +20,12 @@ def histogram_rows(histogram: Histogram, shown: Histogram) -> list[str]:
     buckets, counts perhaps divided)."""
     span = histogram.used
     most = max((shown.counts[i] for i in span), default=0)
-    return [_row(bucket_label(shown, Bucket(*shown.bounds(i), shown.counts[i])), shown.counts[i], most) for i in span]
+    return [_row(shown.label(Bucket(*shown.bounds(i), shown.counts[i])), shown.counts[i], most) for i in span]
 
 
 def _row(label: str, count: int, most: int) -> str:
     bar = "@" * (count * _BAR // most if most else 0)
     return f"{label:16}{count:8} |{bar:{_BAR}}|"
-
-
-def bucket_label(histogram: Histogram, bucket: Bucket) -> str:
-    """The bounds of a bucket, `[low, high)`, with units where they are even."""
-    low, high = bucket.low, bucket.high
-    if isinstance(histogram, HistValue):
-        unit: Callable[[int], str] = partial(_scaled, bits=histogram.bits)
-    else:
-        assert isinstance(histogram, LHistValue)
-        unit = _rounded if histogram.step % 1024 == 0 else str
-    if low is None:
-        return f"(..., {unit(high or 0)})"
-    if high is None:
-        return f"[{unit(low)}, ...)"
-    return f"[{unit(low)}]" if high == low + 1 else f"[{unit(low)}, {unit(high)})"
-
-
-def _rounded(number: int) -> str:
-    """A number in the largest unit that divides it."""
-    power = 0
-    while number and number % 1024 == 0:
-        number //= 1024
-        power += 1
-    return f"{number}{_UNITS[power].strip()}"
-
-
-def _scaled(number: int, bits: int) -> str:
-    """A bound between buckets that halve each power of two `bits` times, in the unit of such a bucket's width."""
-    power = max(0, number.bit_length() - 1 - bits)
-    return f"{number >> power << power % 10}{_UNITS[power // 10].strip()}"
 
 
 # --- time series ---------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from pytrace.output.histogram import Histogram
-from pytrace.output.pictures import bucket_label
+if TYPE_CHECKING:
+    from pytrace.output.histogram import Histogram
 
 _ROW, _LABEL, _BAR, _COUNT = 18, 120, 360, 90
 
@@ -26,7 +27,7 @@ def histogram_svg(histogram: Histogram, title: str = "") -> str:
         parts.append(f'<text x="0" y="{top + 13}">no values</text>')
     for row, bucket in enumerate(histogram.buckets):
         y = top + row * _ROW
-        label = escape(bucket_label(histogram, bucket))
+        label = escape(histogram.label(bucket))
         length = bucket.count * _BAR / most
         parts.append(f'<text x="{_LABEL - 6}" y="{y + 13}" text-anchor="end">{label}</text>')
         parts.append(

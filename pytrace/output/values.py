@@ -14,6 +14,8 @@ from pytrace.output.histogram import Histogram
 from pytrace.record import record
 from pytrace.types import StackMode
 
+_UNITS = " KMGTPE"
+
 
 class CutString(str):
     """A string that filled its buffer: it was, or may have been, cut. Renderers append the trailer (`..`)."""
@@ -234,6 +236,11 @@ class HistValue(Histogram):
         low = (sub + (n & (sub - 1))) << shift
         return low, low + (1 << shift)
 
+    def unit(self, bound: int) -> str:
+        # Buckets halve each power of two `bits` times: the unit is that of the bucket's width.
+        power = max(0, bound.bit_length() - 1 - self.bits)
+        return f"{bound >> power << power % 10}{_UNITS[power // 10].strip()}"
+
     __repr__ = Histogram.__repr__
 
     def _like(self, counts: tuple[int, ...]) -> HistValue:
@@ -253,6 +260,15 @@ class LHistValue(Histogram):
             return None, self.min
         low = self.min + (index - 1) * self.step
         return low, None if index == len(self.counts) - 1 else low + self.step
+
+    def unit(self, bound: int) -> str:
+        if self.step % 1024:
+            return str(bound)
+        power = 0
+        while bound and bound % 1024 == 0:
+            bound //= 1024
+            power += 1
+        return f"{bound}{_UNITS[power].strip()}"
 
     __repr__ = Histogram.__repr__
 

@@ -263,7 +263,7 @@ def _time(workspace: Workspace, argument: str) -> str:
 def _help(workspace: Workspace, argument: str) -> str:
     from pytrace.repl.help import overview, topic
 
-    text = topic(argument) if argument else overview()
+    text = topic(argument, COMMANDS) if argument else overview(COMMANDS)
     if text is None:
         raise CommandError(f"nothing is known of '{argument}'; there are functions, probes and commands")
     return text

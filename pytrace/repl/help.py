@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pytrace.functions import REGISTRY
-from pytrace.repl.commands import COMMANDS, Command
+
+if TYPE_CHECKING:
+    from pytrace.repl.commands import Command
 
 _INTRODUCTION = """\
 Enter probes and they are attached; enter statements and they run; enter an expression and its value is shown.
@@ -22,10 +26,10 @@ Tab completes probes, arguments, members, maps and functions. Alt-Enter begins a
 typed, Ctrl-R searches the history, Ctrl-D ends the session."""
 
 
-def overview() -> str:
-    """All commands, the groups of functions, the keys."""
+def overview(commands: Mapping[str, Command]) -> str:
+    """Returns the list of all commands, functions by group, and keys."""
     lines = [_INTRODUCTION]
-    lines += [f"  {_usage(c):<18} {c.doc}" for c in COMMANDS.values()]
+    lines += [f"  {_usage(c):<18} {c.doc}" for c in commands.values()]
     lines.append("")
     groups: dict[str, list[str]] = {}
     for function in REGISTRY.values():
@@ -41,15 +45,15 @@ def _usage(c: Command) -> str:
     return f":{c.name} {c.argument}".rstrip()
 
 
-def topic(name: str) -> str | None:
-    """What is known of a function, a command or a kind of probe."""
+def topic(name: str, commands: Mapping[str, Command]) -> str | None:
+    """Returns the description of a function, a command or a kind of probe, or None if there is none of that name."""
     from pytrace.probes import ProbeError, provider
 
     if (function := REGISTRY.get(name.removesuffix("()"))) is not None:
         lines = [function.signature, *textwrap.wrap(function.doc, 100, initial_indent="  ", subsequent_indent="  ")]
         lines += ["", f"  {function.example}"] if function.example else []
         return "\n".join([*lines, "  Needs --unsafe."] if function.unsafe else lines)
-    if (command := COMMANDS.get(name.removeprefix(":"))) is not None:
+    if (command := commands.get(name.removeprefix(":"))) is not None:
         return f"{_usage(command)}\n  {command.doc}"
     try:
         found = provider(name.partition(":")[0])

@@ -81,6 +81,6 @@ def print_stmt(statement: ast.Stmt) -> str:
 
 def print_expr(expression: ast.Expr | ast.TypeExpr) -> str:
     """An expression or a type. On several lines only if it holds a block with statements."""
-    from pytrace.syntax import expressions
+    from pytrace.syntax import printer
 
-    return expressions.print_expr(expression)
+    return printer.print_expr(expression)

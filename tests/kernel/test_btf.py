@@ -9,7 +9,6 @@ import pytest
 from pytrace.kernel import KernelError
 from pytrace.kernel.btf import Btf
 from pytrace.kernel.btf_index import Index, build
-from pytrace.kernel.btf_modules import Modules
 from pytrace.kernel.btf_raw import RawBtf
 from pytrace.types import Field, Int, Pointer, Struct
 from tests.kernel.btfs import Builder
@@ -82,18 +81,18 @@ def test_modules_are_opened_from_a_directory(tmp_path: Path, home: Path) -> None
     whole = base()
     (tmp_path / "vmlinux").write_bytes(whole.blob())
     (tmp_path / "net").write_bytes(split(whole).blob())
-    modules = Modules(Btf(whole.blob()), str(tmp_path))
+    modules = Btf(whole.blob()).modules_in(str(tmp_path))
     assert "net" in list(modules) and "vmlinux" not in list(modules)
     assert modules["net"].function("probe") is not None
     assert modules["net"] is modules["net"]
     vmlinux = Btf(whole.blob())
-    vmlinux.modules = Modules(vmlinux, str(tmp_path))
+    vmlinux.modules = vmlinux.modules_in(str(tmp_path))
     found, fork = vmlinux.find_function("probe"), vmlinux.find_function("fork")
     assert found and fork and (found.module, fork.module) == ("net", "")
     assert vmlinux.find_function("nothing") is None and vmlinux.function("probe") is None
     with pytest.raises(KeyError):
         modules["gone"]
-    assert len(list(Modules(Btf(whole.blob()), str(tmp_path / "absent")))) == 0
+    assert len(list(Btf(whole.blob()).modules_in(str(tmp_path / "absent")))) == 0
 
 
 def test_unknown_kinds_are_skipped_where_the_btf_tells_their_size() -> None:

@@ -155,7 +155,7 @@ class Engine:
         return self._session is not None and not self.over.is_set()
 
     @property
-    def inside(self) -> bool:
+    def in_own_thread(self) -> bool:
         """Whether the caller is a callback, in the session's own thread."""
         return threading.current_thread() is self._thread and not (self._borrowed and self.over.is_set())
 
@@ -163,7 +163,7 @@ class Engine:
         """What a command gives. One that is `disruptive` (it takes something away that may be in use) waits until no
         callback runs; from within a callback its result is not waited for, and is None."""
         answer = _Answer(command, disruptive)
-        if self.inside:
+        if self.in_own_thread:
             if disruptive and self._delivering:
                 self._postponed.append(answer)
                 return None  # type: ignore[return-value]  # as promised
@@ -182,7 +182,7 @@ class Engine:
 
     def wait_over(self) -> None:
         """Waits for the end of a session that takes no commands any more; does not if it has not begun."""
-        if (self._session is not None or self._closed) and not self.inside:
+        if (self._session is not None or self._closed) and not self.in_own_thread:
             self.over.wait()
 
     def post(self, command: Callable[[Session], object]) -> None:
@@ -209,7 +209,7 @@ class Engine:
             self._closed = True
             self.over.set()
             return
-        if self.inside:
+        if self.in_own_thread:
             return
         with self._gate:
             if self._session is not None and not self._closed:

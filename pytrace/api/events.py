@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from pytrace.api.core import OnEvent
 from pytrace.api.event import Event
-from pytrace.api.inside import OnEvent
 from pytrace.api.session import Session
 from pytrace.api.tracing import trace
 from pytrace.program import Program

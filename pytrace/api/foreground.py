@@ -21,7 +21,7 @@ Buffering = Literal["line", "full", "none"]
 
 
 @record
-class Manner:
+class FollowOptions:
     """What `Session.follow` was asked for; see there."""
 
     buffering: Buffering
@@ -42,7 +42,7 @@ class Console:
         self,
         output: TextStream | int | None,
         format: Format,
-        manner: Manner,
+        follow_options: FollowOptions,
         config: Mapping[str, Any],
         symbols: Symbols,
         renderer: Renderer | None = None,
@@ -56,21 +56,21 @@ class Console:
         sink: Sink
         if fd is None:
             sink = sink_of(output)
-        elif manner.buffering == "none":
+        elif follow_options.buffering == "none":
             sink = FdSink(fd)
         else:
             sink = self._buffer = BufferedSink(fd)
-            self.flush = self._buffer.flush if manner.buffering == "line" else None
+            self.flush = self._buffer.flush if follow_options.buffering == "line" else None
         messages = STDERR if (err := descriptor(STDERR.stream)) is None else FdSink(err)
         trailer = str(config.get("str_trunc_trailer", ".."))
         if format == "json":
             from pytrace.output import Json
 
-            self.renderer = Json(sink, messages, symbols, trailer=trailer, warnings=manner.warnings)
+            self.renderer = Json(sink, messages, symbols, trailer=trailer, warnings=follow_options.warnings)
         else:
             percentiles = bool(config.get("percentiles"))
             self.renderer = Text(
-                sink, messages, symbols, trailer=trailer, warnings=manner.warnings, percentiles=percentiles
+                sink, messages, symbols, trailer=trailer, warnings=follow_options.warnings, percentiles=percentiles
             )
 
     def close(self) -> None:

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pytrace.api.compiling import compile_for, compile_statements
+from pytrace.api.core import OnEvent, SessionCore
 from pytrace.api.engine import Engine, SessionOver, Timer
-from pytrace.api.inside import Inside, OnEvent
 from pytrace.api.streams import STDOUT, check
 from pytrace.kernel.privileges import require
 from pytrace.program import MapSpec, Program, Signal, UserMap
@@ -106,8 +106,8 @@ class Session:
         child: Child | None = None,
     ) -> None:
         check(output, format)
-        self._inside = Inside(program, pid, dwarf_pids, child, on_event, output, format, renderer)
-        self._engine, self._on_warning = self._inside.engine, on_warning
+        self._core = SessionCore(program, pid, dwarf_pids, child, on_event, output, format, renderer)
+        self._engine, self._on_warning = self._core.engine, on_warning
         self._options: CompileOptions = {"timestamps": on_event is not None, **(options or {})}
         self._attachments: list[Attachment] = []
         self._list = threading.Lock()
@@ -128,7 +128,7 @@ class Session:
             from pytrace.api import notebook
 
             notebook.started(self)
-        first = self._inside.program
+        first = self._core.program
         try:
             self._may()
             if first is not None:
@@ -158,13 +158,13 @@ class Session:
         if self._finalizer is None:
             import weakref
 
-            self._finalizer = weakref.finalize(self, _abandon, self._inside)
+            self._finalizer = weakref.finalize(self, _abandon, self._core)
 
     def _close(self) -> None:
         if self._finalizer is not None:
             self._finalizer()
         else:
-            _abandon(self._inside)
+            _abandon(self._core)
 
     def follow(
         self,
@@ -197,19 +197,19 @@ class Session:
         Raises `ValueError` for another `buffering`, what `start` raises, what `on_event` raised, and `BrokenPipeError`
         if nobody reads the output any more.
         """
-        from pytrace.api.foreground import Manner
+        from pytrace.api.foreground import FollowOptions
 
         if buffering not in ("line", "full", "none"):
             raise ValueError(f"buffering is 'line', 'full' or 'none', not {buffering!r}")
         self._once()
-        manner = Manner(buffering, quiet, warnings, verbose, dry_run)
+        follow_options = FollowOptions(buffering, quiet, warnings, verbose, dry_run)
         mode = self._options.get("mode", "trace")
-        self._inside.keeping = keep
+        self._core.keeping = keep
         try:
             self._may()
             if mode != "trace" and not dry_run:
-                return self._inside.examine(manner, mode)
-            return self._inside.follow(manner, self._begun)
+                return self._core.examine(follow_options, mode)
+            return self._core.follow(follow_options, self._begun)
         finally:
             self._raised = True
             self._close()
@@ -229,13 +229,13 @@ class Session:
         callback raised. From within a callback it returns at once, and the session ends after it. A second time does
         nothing."""
         self._finish()
-        if not self._engine.inside:
+        if not self._engine.in_own_thread:
             self._speak(3)
             self._raise()
 
     def _finish(self) -> None:
         self._close()
-        if self._started and not self._engine.inside:
+        if self._started and not self._engine.in_own_thread:
             self._engine.over.wait()  # it may have been stopped from within
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -263,7 +263,7 @@ class Session:
     @property
     def exit_code(self) -> int | None:
         """What `exit()` was given; None as long as it was not called."""
-        return self._inside.exit_code
+        return self._core.exit_code
 
     def _raise(self) -> None:
         if self._engine.error is not None and not self._raised:
@@ -272,7 +272,7 @@ class Session:
 
     def _speak(self, stacklevel: int) -> None:
         """Warns of what has been lost since the last time."""
-        pending = self._inside.warnings
+        pending = self._core.warnings
         if not pending:
             return
         from pytrace.api.warn import warn
@@ -298,7 +298,7 @@ class Session:
         from pytrace.api.maps import Maps
 
         self._speak(3)
-        return Maps(self._inside.kept)
+        return Maps(self._core.kept)
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -319,7 +319,7 @@ class Session:
         except SessionOver:
             if self._started:
                 self._engine.wait_over()
-            return self._inside.lost
+            return self._core.lost
 
     # --- more probes ------------------------------------------------------------------------------
 
@@ -370,7 +370,7 @@ class Session:
 
     def _add(self, program: Program) -> Loaded:
         self._listen(program)
-        return self._engine.call(lambda session: self._inside.add(session, program))
+        return self._engine.call(lambda session: self._core.add(session, program))
 
     def detach(self, attachment: Attachment | None = None) -> None:
         """Detaches one program, or without one all of them; the session goes on."""
@@ -388,7 +388,7 @@ class Session:
         program = compile_statements(
             statements, name=name, options=chosen, maps=self._known_maps(), on_warning=self._on_warning
         )
-        events = self._engine.call(lambda session: self._inside.run(session, program))
+        events = self._engine.call(lambda session: self._core.run(session, program))
         self._speak(3)
         return events
 
@@ -403,7 +403,7 @@ class Session:
             expression=True,
             on_warning=self._on_warning,
         )
-        events = self._engine.call(lambda session: self._inside.run(session, program, show=False))
+        events = self._engine.call(lambda session: self._core.run(session, program, show=False))
         self._speak(3)
         return events[0].value if events else None
 
@@ -455,7 +455,7 @@ class Session:
             return
         from pytrace.api.signals import awaited, listen
 
-        if not self._inside.manner and not listen(self._engine, awaited(program)):
+        if not self._core.follow_options and not listen(self._engine, awaited(program)):
             from pytrace.api.warn import TraceWarning, warn
 
             text = "signals reach self:signal probes only if they are attached in the main thread; signal() runs them"
@@ -472,15 +472,15 @@ class Session:
 
         from pytrace.api.maps import Maps
 
-        return f"<p>{escape(repr(self))}</p>" + Maps(self._inside.kept)._repr_html_()
+        return f"<p>{escape(repr(self))}</p>" + Maps(self._core.kept)._repr_html_()
 
 
-def _abandon(inside: Inside) -> None:
+def _abandon(core: SessionCore) -> None:
     """Ends a session that was stopped, or that nobody holds any more."""
-    inside.engine.shutdown()
+    core.engine.shutdown()
     if "pytrace.api.signals" in sys.modules:
         from pytrace.api.signals import forget
 
-        forget(inside.engine)
-    if inside.child is not None:
-        inside.child.close()
+        forget(core.engine)
+    if core.child is not None:
+        core.child.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytrace.api.compiling import compile_for
-from pytrace.api.inside import OnEvent
+from pytrace.api.core import OnEvent
 from pytrace.api.session import Session
 from pytrace.api.streams import STDOUT
 from pytrace.kernel.privileges import require

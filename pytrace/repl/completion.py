@@ -9,8 +9,8 @@ from pytrace.functions import REGISTRY, Function
 from pytrace.kernel import Kernel, KernelError
 from pytrace.record import record
 from pytrace.repl import commands
+from pytrace.repl.cursor import Cursor, cursor_at
 from pytrace.repl.inference import Surroundings
-from pytrace.repl.place import Place, place
 from pytrace.repl.probenames import MOST, ProbeNames, limited
 from pytrace.repl.workspace import Workspace
 from pytrace.syntax import ast
@@ -41,7 +41,7 @@ class Completer:
         if text.lstrip().startswith(":"):
             yield from self._command(text.lstrip()[1:])
             return
-        where = place(text)
+        where = cursor_at(text)
         if where.quoted:
             return
         if where.member_of:
@@ -57,7 +57,7 @@ class Completer:
         """The signature of the function whose arguments are being typed."""
         if text.lstrip().startswith(":"):
             return ""
-        call = place(text).call
+        call = cursor_at(text).call
         return REGISTRY[call].signature if call in REGISTRY else ""
 
     # --- kinds ---------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ class Completer:
             case "file":
                 yield from _all(_files(argument), argument)
 
-    def _members(self, where: Place) -> Iterator[Offer]:
+    def _members(self, where: Cursor) -> Iterator[Offer]:
         around = Surroundings(where.before, where.probe, self._workspace.session.types(), self._workspace.target)
         for name, kind in around.members(where.member_of):
             if name.startswith(where.word):
@@ -106,7 +106,7 @@ class Completer:
         names = btf.enum_names(f"{word}*") if tag == "enum" else btf.struct_names(f"{word}*", tag)
         return limited(sorted(set(names)))[: MOST + 1]
 
-    def _words(self, text: str, where: Place) -> Iterator[Offer]:
+    def _words(self, text: str, where: Cursor) -> Iterator[Offer]:
         word, size = where.word, len(where.word)
         if word.startswith("@") or not word:
             for name, kind in sorted(self._maps(text, where).items()):
@@ -130,7 +130,7 @@ class Completer:
                     yield Offer(f"{item.name}(", size, "macro")
         yield from _all((w for w in (*_KEYWORDS, *sorted(BUILTIN_TYPES)) if w.startswith(word)), word)
 
-    def _maps(self, text: str, where: Place) -> dict[str, str]:
+    def _maps(self, text: str, where: Cursor) -> dict[str, str]:
         """Names and types: the session's, and those that this entry has so far."""
         here = re.findall(r"@\w*", text[: len(text) - len(where.word)])
         known = {name: str(kind.value) for name, kind in self._workspace.session.types().items()}

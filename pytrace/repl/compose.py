@@ -20,7 +20,7 @@ class Piece:
 
 
 @record
-class Whole:
+class ComposedScript:
     """A composed script and where its pieces came from."""
 
     text: str
@@ -64,8 +64,8 @@ class Composer:
         """Words of our own."""
         self._text += text
 
-    def whole(self) -> Whole:
-        return Whole(self._text, tuple(self._pieces))
+    def whole(self) -> ComposedScript:
+        return ComposedScript(self._text, tuple(self._pieces))
 
 
 def compose(scripts: Sequence[ast.Script]) -> Composer:

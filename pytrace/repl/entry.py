@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytrace.diagnostics import ScriptError, Source, Span
 from pytrace.functions.base import REGISTRY
 from pytrace.record import record
-from pytrace.repl.compose import Composer, Whole, compose
+from pytrace.repl.compose import ComposedScript, Composer, compose
 from pytrace.syntax import IncompleteError, ast, parse_entry
 
 CHANGING = frozenset(("clear", "zero", "delete"))
@@ -89,7 +89,7 @@ def _changes(node: object) -> bool:
     return False
 
 
-def probes_text(known: list[ast.Script], script: ast.Script) -> Whole:
+def probes_text(known: list[ast.Script], script: ast.Script) -> ComposedScript:
     """The script with what was defined before it."""
     if not known:
         made = Composer()
@@ -98,7 +98,7 @@ def probes_text(known: list[ast.Script], script: ast.Script) -> Whole:
     return compose([*known, script]).whole()
 
 
-def statements_text(known: list[ast.Script], entry: Statements) -> Whole:
+def statements_text(known: list[ast.Script], entry: Statements) -> ComposedScript:
     """A script that does it as soon as it is loaded."""
     made, source = compose(known), entry.source
     made.put("begin {\n")

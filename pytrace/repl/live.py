@@ -62,7 +62,7 @@ class Live(Session):
             warnings.simplefilter("ignore", ScriptWarning)
             options: CompileOptions = {**self._options, "timestamps": True}
             program = compile_for(text, name=name, options=options, maps=self._known_maps())
-        return self._engine.call(lambda session: self._inside.run(session, program, show=False))
+        return self._engine.call(lambda session: self._core.run(session, program, show=False))
 
     def types(self) -> dict[str, UserMap]:
         """The types of the session's maps, by name."""

@@ -27,9 +27,9 @@ from prompt_toolkit.lexers import PygmentsLexer
 from prompt_toolkit.styles import Style
 
 from pytrace.repl.completion import Completer
+from pytrace.repl.dialogue import CONTINUED, PROMPT, Dialogue
 from pytrace.repl.entry import unfinished
 from pytrace.repl.lexer import PytraceLexer
-from pytrace.repl.talk import CONTINUED, PROMPT, Talk
 
 _TICK = 0.08
 _LOOK = 0.5
@@ -55,9 +55,9 @@ _STYLE = Style.from_dict(
 class Prompt:
     """Entries are read with editing, history, completion and colours; what probes print appears above."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
-        self._completer = Completer(talk.workspace)
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+        self._completer = Completer(dialogue.workspace)
         self._session: PromptSession[str] = PromptSession(
             [("class:prompt", PROMPT)],
             prompt_continuation=_continued,
@@ -75,10 +75,10 @@ class Prompt:
 
     def run(self) -> None:
         """Until Ctrl-D, `:quit` or the end of the session."""
-        self._talk.show_live = self._live
+        self._dialogue.show_live = self._live
         self._completer.probes.warm()
         with echo(False):
-            while not self._talk.over:
+            while not self._dialogue.over:
                 try:
                     text = self._session.prompt(pre_run=self._begin)
                 except EOFError:
@@ -86,7 +86,7 @@ class Prompt:
                 except KeyboardInterrupt:
                     continue
                 with echo(text.lstrip().startswith(":e")):  # an editor may be one of lines
-                    self._talk.answer(text)
+                    self._dialogue.answer(text)
 
     def _begin(self) -> None:
         get_app().create_background_task(self._pump(self._session.app))
@@ -94,10 +94,10 @@ class Prompt:
     async def _pump(self, app: Application[Any]) -> None:
         """Shows what has come, while `app` runs, and ends it with the session."""
         while True:
-            text = self._talk.screen.take()
+            text = self._dialogue.screen.take()
             if text:
-                await run_in_terminal(lambda: self._talk.write(text))  # noqa: B023 - awaited here
-            if not self._talk.workspace.session.running:
+                await run_in_terminal(lambda: self._dialogue.write(text))  # noqa: B023 - awaited here
+            if not self._dialogue.workspace.session.running:
                 app.exit(exception=EOFError)
                 return
             await asyncio.sleep(_TICK)
@@ -127,7 +127,7 @@ class Prompt:
             app.create_background_task(self._pump(app))
 
         app.run(pre_run=begin)
-        self._talk.write(look() + "\n")
+        self._dialogue.write(look() + "\n")
 
 
 def _continued(width: int, line: int, wrapped: int) -> str:

@@ -12,7 +12,7 @@ from pytrace.api.options import CompileOptions
 from pytrace.api.session import Attachment
 from pytrace.diagnostics import ScriptError, Source
 from pytrace.repl import entry as entries
-from pytrace.repl.compose import Whole
+from pytrace.repl.compose import ComposedScript
 from pytrace.repl.live import Live
 from pytrace.repl.screen import Screen, safe
 from pytrace.syntax import ast
@@ -28,7 +28,7 @@ TYPED = "entry"
 class Numbered:
     """A script that was attached: `#number`."""
 
-    def __init__(self, number: int, script: ast.Script, whole: Whole, attachment: Attachment) -> None:
+    def __init__(self, number: int, script: ast.Script, whole: ComposedScript, attachment: Attachment) -> None:
         self.number, self.script, self.whole, self.attachment = number, script, whole, attachment
 
     @property

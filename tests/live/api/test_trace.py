@@ -150,7 +150,7 @@ def test_a_command(compile_c: Callable[..., object]) -> None:
 
 def test_a_command_that_is_never_started_is_gone() -> None:
     t = pytrace.trace("begin { }", command="sleep 1000")
-    pid = t._inside.child.pid  # type: ignore[union-attr]
+    pid = t._core.child.pid  # type: ignore[union-attr]
     del t
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

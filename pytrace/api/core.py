@@ -1,5 +1,5 @@
-"""The parts of a session that its thread needs. They do not refer to the `Session`, so that one that nobody holds any
-more can go."""
+"""The parts of a session that its thread needs. They do not refer to the `Session`, so that a session without any other
+reference is collected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytrace.api.streams import sink_of
 
 if TYPE_CHECKING:
     from pytrace.api.event import Event
-    from pytrace.api.foreground import Console, Manner
+    from pytrace.api.foreground import Console, FollowOptions
     from pytrace.api.maps import Kept
     from pytrace.api.streams import Format, TextStream
     from pytrace.output import Record, Renderer, Resolver
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 OnEvent = Callable[["Event"], object]
 
 
-class Inside:
-    """`engine` is what runs it. `manner` is set by who follows the session, and `keeping` if its maps shall not be
-    kept; `exit_code` and `lost` are there at the end."""
+class SessionCore:
+    """`engine` runs the session's thread. `follow_options` is set by `Session.follow`; `keeping` is False if the maps
+    are not to be kept; `exit_code` and `lost` are set at the end."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Inside:
         self._config = dict(program.config) if program else {}
         self._trailer = str(self._config.get("str_trunc_trailer", ".."))
         self.engine = Engine(self.make, self.at_end)
-        self.manner: Manner | None = None
+        self.follow_options: FollowOptions | None = None
         self.keeping = True
         self.warnings: Any = ()
         self.exit_code: int | None = None
@@ -73,8 +73,8 @@ class Inside:
         symbols = Symbols(Kernel.running())
         renderer = self._renderer(symbols) if callable(self._renderer) else self._renderer
         on_event = self._seeing(self.program, symbols) if self.program else None
-        if self.manner is not None:
-            return self._before_eyes(self.manner, symbols, renderer, on_event)
+        if self.follow_options is not None:
+            return self._make_followed(self.follow_options, symbols, renderer, on_event)
         if renderer is None:
             from pytrace.api.show import quiet
 
@@ -93,21 +93,25 @@ class Inside:
         )
         return self._session
 
-    def _before_eyes(
-        self, manner: Manner, symbols: Symbols, renderer: Renderer | None, on_event: Callable[[Record], bool] | None
+    def _make_followed(
+        self,
+        follow_options: FollowOptions,
+        symbols: Symbols,
+        renderer: Renderer | None,
+        on_event: Callable[[Record], bool] | None,
     ) -> Inner:
         from pytrace.api.foreground import never_run
         from pytrace.runtime import Session
 
         program = self.program
-        console = self._console = self.console(manner, symbols, renderer)
+        console = self._console = self.console(follow_options, symbols, renderer)
         self._session = Session(
-            never_run(program) if program is not None and manner.dry_run else program,
+            never_run(program) if program is not None and follow_options.dry_run else program,
             pid=self.pid,
             child=self.child,
             output=console.renderer,
             symbols=symbols,
-            announce=not (manner.quiet or manner.dry_run),
+            announce=not (follow_options.quiet or follow_options.dry_run),
             flush=console.flush,
             output_fd=console.fd,
             dwarf_pids=self._dwarf_pids,
@@ -115,10 +119,10 @@ class Inside:
         )
         return self._session
 
-    def console(self, manner: Manner, symbols: Symbols, renderer: Renderer | None) -> Console:
+    def console(self, follow_options: FollowOptions, symbols: Symbols, renderer: Renderer | None) -> Console:
         from pytrace.api.foreground import Console
 
-        return Console(self._output, self._format, manner, self._config, symbols, renderer)
+        return Console(self._output, self._format, follow_options, self._config, symbols, renderer)
 
     def _seeing(self, program: Program, symbols: Any) -> Callable[[Record], bool] | None:
         if self._on_event is None:
@@ -161,25 +165,25 @@ class Inside:
 
     # --- in the thread of who follows it -----------------------------------------------------------
 
-    def follow(self, manner: Manner, attached: Callable[[Sequence[Loaded]], object]) -> int:
+    def follow(self, follow_options: FollowOptions, attached: Callable[[Sequence[Loaded]], object]) -> int:
         """All of it; gives the exit status. `attached` gets what is. Raises what `Engine.here` raises, and
         `BrokenPipeError`."""
         from pytrace.api.foreground import describe
 
-        self.manner = manner
+        self.follow_options = follow_options
 
         def begun(session: Inner) -> bool:
             attached(session.loaded)
-            if manner.verbose and not manner.dry_run:
+            if follow_options.verbose and not follow_options.dry_run:
                 describe(session)
-            return not manner.dry_run
+            return not follow_options.dry_run
 
         self.engine.here(begun)
         assert self._console is not None
         self._console.close()
         return self.exit_code or 0
 
-    def examine(self, manner: Manner, what: str) -> int:
+    def examine(self, follow_options: FollowOptions, what: str) -> int:
         """Runs the `test` or `bench` probes and shows how it went; gives the exit status."""
         from pytrace.kernel import Kernel
         from pytrace.runtime import Symbols
@@ -188,7 +192,7 @@ class Inside:
         assert self.program is not None
         symbols = Symbols(Kernel.running())
         renderer = self._renderer(symbols) if callable(self._renderer) else self._renderer
-        console = self.console(manner, symbols, renderer)
+        console = self.console(follow_options, symbols, renderer)
         try:
             run = run_tests if what == "test" else run_benchmarks
             status = run(

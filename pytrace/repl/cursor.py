@@ -17,7 +17,7 @@ _PROBE_WORD = re.compile(r"[^\s,{}<;()\"]*\Z")
 
 
 @record
-class Place:
+class Cursor:
     """`word` is what is being typed. In a `body`, `probe` is the first attach point of the block; `member_of` the
     expression before a dot or arrow; `call` the function whose arguments are being typed. `quoted`: in a string or a
     comment."""
@@ -31,7 +31,7 @@ class Place:
     before: str = ""
 
 
-def place(text: str) -> Place:
+def cursor_at(text: str) -> Cursor:
     """The place at the end of `text`."""
     opened: list[tuple[str, str]] = []  # delimiters that are open, with the word before each
     depth_of_head = 0
@@ -66,18 +66,18 @@ def place(text: str) -> Place:
             body, probe = True, re.split(r"[\s,]", text[head_start:].strip(), maxsplit=1)[0]
             depth_of_head = head_start + predicate.start(1)
     if quoted:
-        return Place("", body, probe, call=call, quoted=True)
+        return Cursor("", body, probe, call=call, quoted=True)
     if not body and not opened:
         found = _PROBE_WORD.search(text)
         assert found is not None  # it matches nothing at all, too
         if ":" in found[0]:
-            return Place(found[0], before=text[: found.start()])
+            return Cursor(found[0], before=text[: found.start()])
     member = re.search(r"(\.|->)\s*(\w*)\Z", text)
     if member and (chain := _chain(text[: member.start()])):
-        return Place(member[2], body, probe, member_of=chain, call=call, before=text[depth_of_head : member.start()])
+        return Cursor(member[2], body, probe, member_of=chain, call=call, before=text[depth_of_head : member.start()])
     word = re.search(r"[@$]?\w*\Z", text)
     assert word is not None  # as above
-    return Place(word[0], body, probe, call=call, before=text[: word.start()])
+    return Cursor(word[0], body, probe, call=call, before=text[: word.start()])
 
 
 def _chain(text: str) -> str:

@@ -21,7 +21,7 @@ PROMPT = "pytrace> "
 CONTINUED = "     ... "
 
 
-class Talk:
+class Dialogue:
     """`show_live` shows what a function gives, again and again, until a key; the terminal's owner provides it."""
 
     def __init__(self, workspace: Workspace) -> None:

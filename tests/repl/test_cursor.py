@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytrace.repl.place import place
+from pytrace.repl.cursor import cursor_at
 
 SWITCH = "tracepoint:sched:sched_switch"
 
@@ -21,7 +21,7 @@ SWITCH = "tracepoint:sched:sched_switch"
     ],
 )
 def test_the_word(text: str, word: str) -> None:
-    assert place(text).word == word
+    assert cursor_at(text).word == word
 
 
 @pytest.mark.parametrize(
@@ -40,17 +40,17 @@ def test_the_word(text: str, word: str) -> None:
     ],
 )
 def test_members(text: str, expression: str, probe: str) -> None:
-    found = place(text)
+    found = cursor_at(text)
     assert (found.member_of, found.probe) == (expression, probe)
 
 
 @pytest.mark.parametrize("text", ['begin { printf("args.', "begin { // args.", "begin { /* args."])
 def test_nothing_is_offered_in_strings_and_comments(text: str) -> None:
-    assert place(text).quoted
+    assert cursor_at(text).quoted
 
 
 @pytest.mark.parametrize(
     ("text", "call"), [("@ = hist(", "hist"), ("print(len(@x", "len"), ("print(len(@x), ", "print"), ("(1, ", "")]
 )
 def test_the_call_whose_arguments_are_typed(text: str, call: str) -> None:
-    assert place(text).call == call
+    assert cursor_at(text).call == call

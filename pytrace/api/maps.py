@@ -186,14 +186,14 @@ class Map(Mapping[Any, Any]):
         return rows(now.user_map, now.values)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The rows as a DataFrame. Raises `ImportError` where pandas is not installed."""
+        """Returns the rows as a DataFrame. Raises `MissingExtra`, with the pip command, without pandas."""
         from pytrace.api.tables import frame
 
         now = self._kept.snapshot(self.name)
         return frame(now.user_map, now.values)
 
     def to_arrow(self) -> pyarrow.Table:
-        """The rows as a table. Raises `ImportError` where pyarrow is not installed."""
+        """Returns the rows as a table. Raises `MissingExtra`, with the pip command, without pyarrow."""
         from pytrace.api.tables import table
 
         now = self._kept.snapshot(self.name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytrace import types as t
+from pytrace.extras import optional
 from pytrace.output import AvgValue, Histogram, InetValue, MacValue, StatsValue, Symbol, TSeriesValue
 from pytrace.output.values import RecordValue
 
@@ -96,8 +97,7 @@ def _value_rows(value: Any, type: t.Type) -> Iterator[list[Any]]:
 
 
 def frame(user_map: UserMap, values: Mapping[Any, Any]) -> pandas.DataFrame:
-    import pandas
-
+    pandas = optional("pandas")
     columns = key_columns(user_map.key) + value_columns(user_map.value)
     made = pandas.DataFrame(rows(user_map, values), columns=columns)
     for name in ("low", "high") if isinstance(user_map.value, t.Hist | t.LHist) else ():
@@ -111,8 +111,7 @@ def _or_missing(value: Any) -> int | None:
 
 
 def table(user_map: UserMap, values: Mapping[Any, Any]) -> pyarrow.Table:
-    import pyarrow
-
+    pyarrow = optional("pyarrow")
     found = rows(user_map, values)
     columns = {}
     for name in key_columns(user_map.key) + value_columns(user_map.value):

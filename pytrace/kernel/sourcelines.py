@@ -143,10 +143,6 @@ class _Unit:
 
 @lru_cache(maxsize=64)
 def _open(path: str) -> SourceLines | None:
-    try:
-        import elftools  # noqa: F401  # whether it is there
-    except ImportError:
-        return None
     return SourceLines(path)
 
 

@@ -1,6 +1,6 @@
 """Debug info of user programs: the types of a function's parameters, and the addresses of a source line.
 
-Read by pyelftools, which is an extra and takes long to import: only those who ask for `args` of a uprobe in a binary
+Read by pyelftools, which takes long to import: only those who ask for `args` of a uprobe in a binary
 with debug info, or for a source line, pay for it. Parameters are found by the calling convention, since the program
 stands at the function's first instruction (`probes.convention`); those in floating-point registers cannot be read.
 """
@@ -38,17 +38,15 @@ _ENCODINGS = {
 
 @lru_cache(maxsize=8)
 def _open(elf: Elf) -> Any:
-    try:
-        from elftools.elf.elffile import ELFFile
-    except ImportError as e:
-        raise ProbeError("debug info needs pyelftools", "pip install pyelftools") from e
     import io
+
+    from elftools.elf.elffile import ELFFile
 
     return ELFFile(io.BytesIO(elf.data[:])).get_dwarf_info()
 
 
 def info(elf: Elf) -> Any:
-    """The debug info of a file or of its debug file; None if it has none. Raises `ProbeError` without pyelftools."""
+    """The debug info of a file or of its debug file; None if it has none."""
     source: Elf | None = elf if elf.section(".debug_info") else find_debug_file(elf)
     return _open(source) if source and source.section(".debug_info") else None
 

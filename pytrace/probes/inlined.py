@@ -12,8 +12,7 @@ _INLINED = "DW_TAG_inlined_subroutine"
 
 
 def instances(elf: Elf, function: str) -> list[int]:
-    """The addresses at which inlined copies of a function are entered, ascending. Raises `ProbeError` without
-    pyelftools."""
+    """The addresses at which inlined copies of a function are entered, ascending."""
     info = dwarf.info(elf)
     if info is None:
         return []

@@ -105,9 +105,7 @@ class Config:
     )
     print_maps_on_exit: bool = _setting(True, "Print every non-empty map at the end", _boolean)
     use_blazesym: bool = _setting(False, "Accepted for compatibility; symbols are always resolved here", _boolean)
-    show_debug_info: bool = _setting(
-        False, "File, line and inlined functions in stacks, from debug info (needs pyelftools)", _boolean
-    )
+    show_debug_info: bool = _setting(False, "File, line and inlined functions in stacks, from debug info", _boolean)
     log_size: int = _setting(1_000_000, "Bytes kept of the verifier's log", _UINT64)
     max_bpf_progs: int = _setting(1024, "Most BPF programs a script may make", _UINT64)
     max_cat_bytes: int = _setting(10240, "Most bytes that cat() prints of a file", _UINT64)

@@ -135,6 +135,8 @@ def _usdt_operand(lo: Lower, form: UsdtOperand, registers: dict[int, str] | None
     bits = form.size * 8
     if form.deref:
         return read_word(lo, value, bits, form.signed, "user")
+    if form.shift:
+        value = f.binary("lshr", value, form.shift)
     return f.extend(value, bits, form.signed)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytrace import types as t
 from pytrace.codegen import probename
 from pytrace.functions.base import function
+from pytrace.probes.base import UsdtArgument
 from pytrace.probes.uapi import ProgType
 from pytrace.semantics import members, typed
 
@@ -137,7 +138,10 @@ def arg(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return c.error(n.span, f"The {text} builtin cannot be used in {c.where()}", hint)
     if not 0 <= number < len(found):
         return c.error(n.span, f"{text} is not available here", f"this probe has arg0 to arg{len(found) - 1}")
-    return typed.ContextLoad(found[number], untyped=True, type=t.UINT64, span=n.span)
+    load = found[number]
+    if isinstance(load, UsdtArgument) and (why := next((f.unreadable for f in load.forms if f.unreadable), "")):
+        return c.error(n.span, f"{text} of {c.points[0].name} cannot be read: its place {why}")
+    return typed.ContextLoad(load, untyped=True, type=t.UINT64, span=n.span)
 
 
 @function(

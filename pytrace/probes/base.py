@@ -92,7 +92,7 @@ class UsdtArgument:
 class UsdtOperand:
     """`size` bytes, `signed`; a `constant`, or base + index*scale + displacement, where `base` and `index` are offsets
     of registers in pt_regs: with `deref` the user memory there, otherwise that number itself (a register, or the
-    address of a symbol). With neither constant nor base nor index it cannot be read: a floating-point register."""
+    address of a symbol), without its lowest `shift` bits. `unreadable` says why it cannot be read, where that is so."""
 
     size: int
     signed: bool
@@ -102,6 +102,8 @@ class UsdtOperand:
     scale: int = 1
     displacement: int = 0
     deref: bool = False
+    shift: int = 0
+    unreadable: str = ""
 
 
 Load = CtxLoad | CtxAddress | DataLoc | RegsLoad | StackLoad | StackAddress | RegsCopy | UsdtArgument

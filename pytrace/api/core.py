@@ -37,9 +37,10 @@ class SessionCore:
         output: TextStream | int | None,
         format: Format,
         renderer: Renderer | Callable[[Resolver], Renderer] | None,
+        unsafe: bool = False,
     ) -> None:
         self.program, self.pid, self.child, self._on_event = program, pid, child, on_event
-        self._dwarf_pids = dwarf_pids
+        self._dwarf_pids, self._unsafe = dwarf_pids, unsafe
         self._output, self._format, self._renderer = output, format, renderer
         self._config = dict(program.config) if program else {}
         self._trailer = str(self._config.get("str_trunc_trailer", ".."))
@@ -88,6 +89,7 @@ class SessionCore:
             symbols=symbols,
             announce=False,
             dwarf_pids=self._dwarf_pids,
+            unsafe=self._unsafe,
             show_maps=False,
             on_event=on_event,
         )
@@ -115,6 +117,7 @@ class SessionCore:
             flush=console.flush,
             output_fd=console.fd,
             dwarf_pids=self._dwarf_pids,
+            unsafe=self._unsafe,
             on_event=on_event,
         )
         return self._session

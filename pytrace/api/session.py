@@ -106,7 +106,8 @@ class Session:
         child: Child | None = None,
     ) -> None:
         check(output, format)
-        self._core = SessionCore(program, pid, dwarf_pids, child, on_event, output, format, renderer)
+        unsafe = bool((options or {}).get("unsafe"))
+        self._core = SessionCore(program, pid, dwarf_pids, child, on_event, output, format, renderer, unsafe)
         self._engine, self._on_warning = self._core.engine, on_warning
         self._options: CompileOptions = {"timestamps": on_event is not None, **(options or {})}
         self._attachments: list[Attachment] = []

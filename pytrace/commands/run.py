@@ -51,7 +51,7 @@ def run_command(arguments: Arguments) -> int:
         pid=arguments.pid or 0,
         dwarf_pids=arguments.dwarf_pids,
         command=arguments.command,
-        output=open_output(arguments.output),
+        output=open_output(arguments.output, arguments.unsafe),
         format=cast("Format", arguments.format),
         on_warning=warner(arguments),
     )

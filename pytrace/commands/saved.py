@@ -54,7 +54,7 @@ def run_saved(arguments: Arguments, name: str, text: str) -> int:
         name=program.name,
         dwarf_pids=arguments.dwarf_pids,
         command=arguments.command,
-        output=open_output(arguments.output),
+        output=open_output(arguments.output, arguments.unsafe),
         format=cast("Format", arguments.format),
         on_warning=warner(arguments),
     )

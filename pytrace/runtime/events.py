@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,17 @@ OnEvent = Callable[[Record], bool | None]
 """Sees each event before it is shown; if it returns True, the event is not shown."""
 
 _SHOWN = frozenset(("printf", "print", "join", "time", "errorf", "warnf"))
+_REFUSED = (errno.ELOOP, errno.EPERM, errno.EEXIST)
 _SEEN = _SHOWN | {"print_map", "print_entry"}
 
 
 class Dispatcher:
-    """The Python side of one loaded program's records. `exit` is called with the code of an `exit()`, `unwatch` with
-    the address of an `unwatch()`."""
+    """The Python side of one loaded program's records.
+
+    `exit` is called with the code of an `exit()`, `unwatch` with the address of an `unwatch()`, `system` with the
+    command of a `system()`. `late` says whether the session was ended so long ago that `cat()` and `system()` are
+    dropped; they are counted in `dropped`. `unsafe` is for capture files (see `Captures`).
+    """
 
     def __init__(
         self,
@@ -34,14 +40,19 @@ class Dispatcher:
         exit: Callable[[int], None],
         on_event: OnEvent | None = None,
         unwatch: Callable[[int], None] = lambda address: None,
+        *,
+        system: Callable[[bytes], None],
+        late: Callable[[], bool] = lambda: False,
+        unsafe: bool = False,
     ) -> None:
         self._maps, self._output, self._exit, self._on_event = maps, output, exit, on_event
-        self._unwatch = unwatch
+        self._unwatch, self._system, self._late, self._unsafe = unwatch, system, late, unsafe
         self._captures: Captures | None = None
         self._read = RecordReader(program)
         self._max_cat = int(dict(program.config).get("max_cat_bytes", 10240))
         self.errors = 0
         """How many `errorf` there were."""
+        self.dropped = 0
 
     def __call__(self, data: memoryview) -> None:
         """One record, without the ring's header."""
@@ -74,6 +85,8 @@ class Dispatcher:
                 self._capture(spec.text, *values)
             case "unwatch":
                 self._unwatch(values[0])
+            case "cat" | "system" if self._late():
+                self.dropped += 1
             case "cat":
                 self._cat(self._output.format(spec, values))
             case "system":
@@ -96,11 +109,22 @@ class Dispatcher:
     def _capture(self, path: str, boot_ns: int, size: int, data: bytes) -> None:
         from pytrace.runtime.pcap import Captures
 
-        self._captures = self._captures or Captures()
+        self._captures = self._captures or Captures(self._unsafe)
         try:
             self._captures.write(path, boot_ns, size, data)
         except OSError as error:
-            self._output.message(f"ERROR: failed to write '{path}': {error.strerror}")
+            hint = "; --unsafe replaces it" if error.errno in _REFUSED else ""
+            self._output.message(f"ERROR: failed to write '{path}': {error.strerror}{hint}")
+
+    @property
+    def lost_packets(self) -> dict[str, int]:
+        """How many packets of `skboutput()` were not written, by path."""
+        return self._captures.lost if self._captures else {}
+
+    def close(self) -> None:
+        """Closes capture files."""
+        if self._captures is not None:
+            self._captures.close()
 
     def _cat(self, path: bytes) -> None:
         try:
@@ -115,10 +139,3 @@ class Dispatcher:
             self._output.message(f"ERROR: failed to open file '{path.decode(errors='replace')}': {reason}")
             return
         self._output.cat(content)
-
-    def _system(self, command: bytes) -> None:
-        import subprocess
-
-        done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
-        if done.stdout:
-            self._output.system(done.stdout)

@@ -15,6 +15,7 @@ from pytrace.kernel import KernelError
 from pytrace.output import Renderer, Text
 from pytrace.program import Counter, Program
 from pytrace.runtime.attach import AttachError, Place
+from pytrace.runtime.commands import LAST, Commands
 from pytrace.runtime.events import Dispatcher, OnEvent
 from pytrace.runtime.loaded import Loaded
 from pytrace.runtime.maps import KernelMap
@@ -57,6 +58,7 @@ class Session:
     flush       called before each sleep and at the end, for an output that buffers
     output_fd   where the output goes in the end: the session ends when nobody reads it any more
     dwarf_pids  processes whose stacks `dw_ustack` unwinds, besides `pid` and `child`
+    unsafe      whether `skboutput()` may replace files that are no captures, and follow other users' links
 
     Errors on entering: `SessionError`, `MapError`, `LoadError`, `VerifierError`, `AttachError`.
     """
@@ -77,6 +79,7 @@ class Session:
         flush: Callable[[], object] | None = None,
         output_fd: int | None = None,
         dwarf_pids: Iterable[int] = (),
+        unsafe: bool = False,
     ) -> None:
         if kernel is None:
             from pytrace.kernel import Kernel
@@ -116,6 +119,9 @@ class Session:
         self._waiter = Waiter()
         self._opened.callback(self._waiter.close)
         self._signals = Signals(self._waiter, _ENDING)
+        self._commands = Commands(self._waiter, self._command_printed)
+        self._ended_at: float | None = None  # when a signal was first seen to end the session
+        self._unsafe = unsafe
 
     # --- what is in it ---------------------------------------------------------------------------
 
@@ -150,7 +156,17 @@ class Session:
         shared = self._stacks | self._unwinding_for(program)
         loaded = Loaded(program, Place(self.kernel, self.pid), self._script_maps, shared)
         try:
-            dispatcher = Dispatcher(program, loaded.script_maps, self.output, self.stop, on_event, loaded.unwatch)
+            dispatcher = Dispatcher(
+                program,
+                loaded.script_maps,
+                self.output,
+                self.stop,
+                on_event,
+                loaded.unwatch,
+                system=self._commands.run,
+                late=self._late,
+                unsafe=self._unsafe,
+            )
             self._dispatchers[loaded] = dispatcher
             as_text = self._native and on_event is None and not getattr(self.output, "needs_values", True)
             write = self._raw if as_text else None
@@ -209,9 +225,28 @@ class Session:
 
         def handle_one(data: memoryview) -> bool:
             handle(data)
-            return self._woken
+            return self._woken or (self._signals.ended and not self._finished)
 
         return handle_one
+
+    def _late(self) -> bool:
+        """Whether a signal has ended the session so long ago that commands are no longer started."""
+        if not self._signals.ended:
+            return False
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+        return time.monotonic() - self._ended_at > LAST
+
+    def _command_printed(self, text: bytes) -> None:
+        with self._until_deaf():
+            self.output.system(text)
+
+    def _await_commands(self) -> None:
+        """Runs the commands of `system()` that are left to run; after a signal, for a moment only."""
+        while self._commands.busy:
+            if self._deaf or self._late():
+                self._commands.terminate()
+            self._commands.pump(_IDLE)
 
     def _raw(self, text: memoryview) -> None:
         self.output.raw(bytes(text))
@@ -229,7 +264,9 @@ class Session:
         self._tell_books(loaded)
         self._tell_cut_stacks()
         self._lost_before += loaded.books.lost
-        self._errors_before += self._dispatchers.pop(loaded).errors
+        dispatcher = self._dispatchers.pop(loaded)
+        self._errors_before += dispatcher.errors
+        dispatcher.close()
         self._loaded.remove(loaded)
         loaded.close()
 
@@ -353,6 +390,7 @@ class Session:
             self._ending = True
         if "reader" in ready:
             self._deaf = True
+        self._commands.next_round()
         self.drain()
         self._woken = False
         return not self._over()
@@ -429,6 +467,7 @@ class Session:
         for loaded in self._loaded:
             if loaded.books.exiting and self._exit_code is None:
                 self._exit_code = loaded.books.exit_code
+        self._await_commands()
         with self._until_deaf():
             if not self._deaf and self._show_maps:
                 shown = self._script_maps.values() if self._with_maps else ()
@@ -438,6 +477,7 @@ class Session:
         for loaded in self._loaded:
             self._tell_books(loaded)
         self._tell_cut_stacks()
+        self._tell_dropped()
         if self.lost:
             self.output.lost_total(self.lost)
         missed = sum(loaded.misses() for loaded in self._loaded)
@@ -461,6 +501,17 @@ class Session:
             elif text := _complaint(counter, n):
                 self.output.message(text)
 
+    def _tell_dropped(self) -> None:
+        """Says, at the end, what `system()`, `cat()` and `skboutput()` were asked for and did not do."""
+        dropped = self._commands.dropped + sum(dispatcher.dropped for dispatcher in self._dispatchers.values())
+        if dropped:
+            self.output.message(
+                f"WARNING: {dropped} calls of system() or cat() were not carried out: there were too many"
+            )
+        for dispatcher in self._dispatchers.values():
+            for path, n in dispatcher.lost_packets.items():
+                self.output.message(f"WARNING: {n} packets were not written to '{path}'")
+
     def _tell_cut_stacks(self) -> None:
         """Once, at the end: with a probe that fires everywhere they are expected, and many."""
         for counter, n in self._cut_stacks.items():
@@ -470,6 +521,9 @@ class Session:
     def close(self) -> None:
         """Gives everything back without a word. `finish` is the polite way to end."""
         self._finished = True
+        self._commands.close()
+        for dispatcher in self._dispatchers.values():
+            dispatcher.close()
         for loaded in self._loaded:
             loaded.close()
         self._loaded.clear()

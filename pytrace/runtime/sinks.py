@@ -8,7 +8,8 @@ _LIMIT = 1 << 16
 
 
 class FdSink:
-    """Writes straight to a file descriptor, everything or an OSError (BrokenPipeError when nobody reads any more)."""
+    """Writes straight to a file descriptor, everything or an OSError (BrokenPipeError if the reader is gone). Where the
+    descriptor is non-blocking, waits until it takes more."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -17,10 +18,20 @@ class FdSink:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self.fd, view) :]
+                try:
+                    view = view[os.write(self.fd, view) :]
+                except BlockingIOError:
+                    self._wait()
         except OSError as error:
             error.filename = "standard output" if self.fd == 1 else "the output"
             raise
+
+    def _wait(self) -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        poll.poll()
 
     def isatty(self) -> bool:
         return os.isatty(self.fd)

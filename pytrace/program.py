@@ -145,7 +145,8 @@ class ProgSpec:
     `func_info` and `line_info` are arrays of the kernel's 8- and 16-byte records against `Program.btf`.
 
     `attach_btf` names the kernel function, tracepoint typedef (`btf_trace_x`) or iterator
-    (`bpf_iter_x`) whose BTF id the load needs; `attach_module` the module it is in.
+    (`bpf_iter_x`) whose BTF id the load needs; `attach_module` the module it is in. `probe` is the name of its first
+    probe and `place` the source, line and column of it, for messages.
     """
 
     name: str
@@ -160,6 +161,8 @@ class ProgSpec:
     attach_module: str = ""
     sleepable: bool = False
     func_relocs: tuple[FuncReloc, ...] = ()
+    probe: str = ""
+    place: tuple[str, int, int] = ("", 0, 0)
 
 
 # --- where programs go --------------------------------------------------------------------------

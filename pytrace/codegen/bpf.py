@@ -443,6 +443,7 @@ def _prog(obj: Object, p: Plan) -> ProgSpec:
     linked = obj.link(p.name)
     context = p.bodies[0].points[0].context
     points = p.bodies[0].points if p.session else p.points
+    span = p.bodies[0].probe.span
     return ProgSpec(
         name=p.name,
         type=context.prog_type,
@@ -456,4 +457,6 @@ def _prog(obj: Object, p: Plan) -> ProgSpec:
         attach_module=context.attach_module,
         sleepable=context.sleepable,
         func_relocs=linked.func_relocs,
+        probe=points[0].name,
+        place=(span.source.name, span.line, span.column),
     )

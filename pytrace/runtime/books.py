@@ -63,7 +63,7 @@ class Books:
         """Records that found no room in the ring, so far."""
         return sum(n for counter, n in zip(self._counters, self.totals(), strict=True) if counter.kind == "lost")
 
-    def news(self) -> list[tuple[Counter, int]]:
+    def take_new(self) -> list[tuple[Counter, int]]:
         """Counters that grew since the last call, and by how much."""
         totals = self.totals()
         if totals == self._told:

@@ -129,7 +129,7 @@ class Loaded:
                 try:
                     link = attach(spec, prog, self.place)
                 except AttachError as error:
-                    missed(error)
+                    missed(error.at(prog.spec.place))
                     continue
                 if link is not None:
                     self.links.append(link)

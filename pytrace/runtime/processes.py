@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DUMMY = 9  # PERF_COUNT_SW_DUMMY
 _SAMPLE_TIME = 1 << 2
 _MMAP, _TASK, _SAMPLE_ID_ALL, _MMAP2, _COMM, _COMM_EXEC = 1 << 8, 1 << 13, 1 << 18, 1 << 23, 1 << 9, 1 << 24
-RECORD_FORK, RECORD_MMAP2 = 7, 10
+RECORD_LOST, RECORD_FORK, RECORD_MMAP2 = 2, 7, 10
 _PAGES = 16
 _KEEP = 4096
 _SCAN = 16
@@ -58,21 +58,23 @@ class Processes:
         self._streams: list[Stream] = []
         self._unseen: list[int] = []
         self.watching = False
+        self.lost = 0
+        """How many reports of mappings and forks the kernel dropped, so far."""
 
     def locate(self, address: int, pid: int) -> tuple[Mapping, int] | None:
         """The mapping of a file that the address is in, and the offset in the file."""
-        self.round()
+        self.poll()
         seen = self._seen.get(pid)
         found = seen.locate(address) if seen else None
         if found is None:
-            self.see(pid)
+            self.refresh(pid)
             seen = self._seen.get(pid)
             found = seen.locate(address) if seen else None
         if found is None or not found.is_file:
             return None
         return found, address - found.start + found.offset
 
-    def see(self, pid: int) -> None:
+    def refresh(self, pid: int) -> None:
         """Remembers a process as /proc shows it now, if it is still there."""
         maps = [m for m in Process(pid).maps() if m.executable]
         if maps:
@@ -86,7 +88,7 @@ class Processes:
         return len(seen.mappings) if seen else 0
 
     def watch(self) -> None:
-        """From now on remembers every process on the machine: those that are there bit by bit, in `round`."""
+        """From now on remembers every process on the machine: those that are there bit by bit, in `poll`."""
         if self.watching:
             return
         self.watching = True
@@ -97,13 +99,15 @@ class Processes:
         except OSError:
             self._close_streams()  # not allowed: /proc alone, then
 
-    def round(self) -> None:
+    def poll(self) -> None:
         """Takes in what has happened; call it every now and then."""
         if not self.watching:
             return
         records: list[tuple[int, int, bytes]] = []
         for stream in self._streams:
             records += stream.take()
+            self.lost += stream.lost
+            stream.lost = 0
         records.sort(key=lambda record: record[0])
         for _, kind, data in records:
             if kind == RECORD_FORK:
@@ -111,7 +115,7 @@ class Processes:
             else:
                 self._map(data)
         for pid in self._unseen[-_SCAN:]:
-            self.see(pid)
+            self.refresh(pid)
         del self._unseen[-_SCAN:]
         while len(self._seen) > _KEEP:
             self._seen.popitem(last=False)
@@ -121,7 +125,7 @@ class Processes:
         if pid == parent:
             return  # a thread
         if parent not in self._seen:
-            self.see(parent)
+            self.refresh(parent)
         self._seen[pid] = _Seen(self._seen.get(parent))
         self._seen.move_to_end(pid)
 
@@ -139,7 +143,7 @@ class Processes:
     def close(self) -> None:
         """Stops watching; what was seen stays known."""
         if self._streams:
-            self.round()
+            self.poll()
         self._close_streams()
         self.watching = False
 
@@ -158,6 +162,8 @@ class Stream:
             flags=_MMAP | _TASK | _SAMPLE_ID_ALL | _MMAP2 | _COMM | _COMM_EXEC,
             watermark=1 if prompt else 0,
         )
+        self.lost = 0
+        """How many records the kernel dropped because the buffer was full (PERF_RECORD_LOST)."""
         self._size = _PAGES * bpf.PAGE
         try:
             self._memory = bpf.Mapping(self.fd, bpf.PAGE + self._size)
@@ -180,7 +186,9 @@ class Stream:
             kind, _, size = struct.unpack_from("=IHH", content, at)
             if size < 8:
                 break
-            if kind in (RECORD_FORK, RECORD_MMAP2):
+            if kind == RECORD_LOST:
+                self.lost += struct.unpack_from("=Q", content, at + 16)[0]
+            elif kind in (RECORD_FORK, RECORD_MMAP2):
                 time = struct.unpack_from("=Q", content, at + size - 8)[0]
                 found.append((time, kind, content[at + 8 : at + size - 8]))
             at += size

@@ -112,7 +112,7 @@ class Session:
         self._exit_code: int | None = None
         self._ending = False
         self._finished = False
-        self._deaf = False  # nobody reads the output any more
+        self._output_closed = False  # nobody reads the output any more
         self._lost_told = time.monotonic()
         self._untold = 0
         self._opened = contextlib.ExitStack()
@@ -238,13 +238,13 @@ class Session:
         return time.monotonic() - self._ended_at > LAST
 
     def _command_printed(self, text: bytes) -> None:
-        with self._until_deaf():
+        with self._noting_closed_output():
             self.output.system(text)
 
     def _await_commands(self) -> None:
         """Runs the commands of `system()` that are left to run; after a signal, for a moment only."""
         while self._commands.busy:
-            if self._deaf or self._late():
+            if self._output_closed or self._late():
                 self._commands.terminate()
             self._commands.pump(_IDLE)
 
@@ -254,7 +254,7 @@ class Session:
     def _walked(self, loaded: Loaded, text: bytes) -> None:
         self._drain(loaded)
         if text:
-            with self._until_deaf():
+            with self._noting_closed_output():
                 self.output.raw(text)
 
     def remove(self, loaded: Loaded) -> None:
@@ -290,11 +290,11 @@ class Session:
             if self._output_fd is not None:
                 self._watch_reader(self._output_fd)
             if self._program is not None:
-                with self._until_deaf():
+                with self._noting_closed_output():
                     self.add(self._program, announce=self._announce)
             if self.child is not None and not self._over():
                 unwinding, child = self._unwinding, self.child
-                child.release((lambda: unwinding.see((child.pid,))) if unwinding is not None else None)
+                child.release((lambda: unwinding.refresh((child.pid,))) if unwinding is not None else None)
         except BaseException:
             self.close()
             raise
@@ -336,7 +336,7 @@ class Session:
         return sum(dispatcher.errors for dispatcher in self._dispatchers.values()) + self._errors_before
 
     def _over(self) -> bool:
-        if self._ending or self._signals.ended or self._deaf:
+        if self._ending or self._signals.ended or self._output_closed:
             return True
         for loaded in self._loaded:
             if loaded.books.exiting:
@@ -379,7 +379,7 @@ class Session:
         come. Whether the session is to go on."""
         longest = self._pause if timeout is None else min(timeout, self._pause)
         if self._flush is not None:
-            with self._until_deaf():
+            with self._noting_closed_output():
                 self._flush()
         ready = self._waiter.wait(longest)
         for number in self._signals.drain():
@@ -389,7 +389,7 @@ class Session:
                 self.child.reap()
             self._ending = True
         if "reader" in ready:
-            self._deaf = True
+            self._output_closed = True
         self._commands.next_round()
         self.drain()
         self._woken = False
@@ -412,9 +412,9 @@ class Session:
             busy = busy or size * 8 > loaded.ring.size
             taken += size
         self._pause = _BUSY if busy else _IDLE
-        self.symbols.processes.round()
+        self.symbols.processes.poll()
         if self._unwinding is not None:
-            self._unwinding.round()
+            self._unwinding.poll()
         now = time.monotonic()
         if now - self._lost_told >= _TELL_LOST:
             self._lost_told = now
@@ -423,17 +423,17 @@ class Session:
         return taken
 
     def _drain(self, loaded: Loaded) -> int:
-        with self._until_deaf():
+        with self._noting_closed_output():
             return loaded.drain()
         return 0
 
     @contextlib.contextmanager
-    def _until_deaf(self) -> Iterator[None]:
+    def _noting_closed_output(self) -> Iterator[None]:
         """Notes that the reader of the output is gone, which is no error."""
         try:
             yield
         except BrokenPipeError:
-            self._deaf = True
+            self._output_closed = True
 
     def _retire(self, loaded: Loaded) -> None:
         """Detaches, runs `end`, and delivers everything that was sent."""
@@ -444,7 +444,7 @@ class Session:
         if loaded.books.exiting:
             self.stop(loaded.books.exit_code)
             loaded.books.resume()
-        if not self._deaf:
+        if not self._output_closed:
             loaded.run("end")
             self._drain_all(loaded)
             if loaded.books.exiting:  # the last word
@@ -453,7 +453,7 @@ class Session:
     def _drain_all(self, loaded: Loaded) -> None:
         until = time.monotonic() + _STRAGGLERS
         self._woken = False
-        while not self._deaf and loaded.pending:
+        while not self._output_closed and loaded.pending:
             if not self._drain(loaded) and time.monotonic() > until:
                 return
 
@@ -468,8 +468,8 @@ class Session:
             if loaded.books.exiting and self._exit_code is None:
                 self._exit_code = loaded.books.exit_code
         self._await_commands()
-        with self._until_deaf():
-            if not self._deaf and self._show_maps:
+        with self._noting_closed_output():
+            if not self._output_closed and self._show_maps:
                 shown = self._script_maps.values() if self._with_maps else ()
                 self.output.maps((m.user_map, m.entries()) for m in shown)
             if self._flush is not None:
@@ -480,6 +480,11 @@ class Session:
         self._tell_dropped()
         if self.lost:
             self.output.lost_total(self.lost)
+        unseen = self.symbols.processes.lost
+        if unseen:
+            self.output.message(
+                f"WARNING: {unseen} reports of processes and their files were lost: user addresses may have no names"
+            )
         missed = sum(loaded.misses() for loaded in self._loaded)
         if missed:
             self.output.message(
@@ -487,11 +492,11 @@ class Session:
             )
 
     def _tell_books(self, loaded: Loaded) -> None:
-        news = loaded.books.news()
-        lost = sum(n for counter, n in news if counter.kind == "lost")
+        new = loaded.books.take_new()
+        lost = sum(n for counter, n in new if counter.kind == "lost")
         if lost:
             self.output.lost(lost)
-        for counter, n in news:
+        for counter, n in new:
             if counter.kind == "helper_error":
                 # Reads of memory are all that is counted, and they fail in one way.
                 reason = f"{os.strerror(errno.EFAULT)} ({n} times)"

@@ -70,7 +70,7 @@ class Symbols:
         if any(_is_user_address(t) for t in shown):
             self.processes.watch()
             if pid:
-                self.processes.see(pid)
+                self.processes.refresh(pid)
             if not self._lazy:
                 self._read_ahead(program, pid)
 
@@ -90,7 +90,7 @@ class Symbols:
         for each in {pid} if pid else processes():
             mapped = [m for m in Process(each).maps() if m.executable and m.is_file]
             if each == pid or any(m.inode in inodes for m in mapped):
-                self.processes.see(each)
+                self.processes.refresh(each)
                 for mapping in mapped:
                     self._file(mapping, each)
 
@@ -119,7 +119,7 @@ class Symbols:
         return known
 
     def usym(self, address: int, pid: int) -> Symbol:
-        self.processes.round()
+        self.processes.poll()
         return self._usym(address, pid)
 
     def _usym(self, address: int, pid: int) -> Symbol:
@@ -200,7 +200,7 @@ class Symbols:
         if stack.kind == "kernel":
             found = _of_the_kernel([self.ksym(a) for a in addresses])
             return self._with_lines(found, self._kernel_place) if lines else found
-        self.processes.round()
+        self.processes.poll()
         found = [self._usym(a, stack.pid) for a in addresses]
         return self._with_lines(found, lambda a: self._user_place(a, stack.pid)) if lines else found
 

@@ -73,12 +73,12 @@ class Unwinding:
                 if spec.name in (UNWIND_RANGES, UNWIND_TABLES):
                     self.maps[spec.name] = KernelMap(spec, possible_cpus)
             self._listen(cpus)
-            self.see(pids)
+            self.refresh(pids)
         except BaseException:
             self.close()
             raise
 
-    def see(self, pids: Iterable[int]) -> None:
+    def refresh(self, pids: Iterable[int]) -> None:
         """Takes in where processes have mapped code by now."""
         found = {pid: [m for m in Process(pid).maps() if m.executable] for pid in pids}
         self._load([(pid, m) for pid, mapped in found.items() for m in mapped if _key(m) not in self._tables])
@@ -89,10 +89,10 @@ class Unwinding:
                 self._ranges.pop(pid, None)
         self._publish()
 
-    def round(self) -> None:
+    def poll(self) -> None:
         """Takes in what the processes have done since; call it every now and then."""
         due: set[int] = set()
-        for pid, parent in self._news():
+        for pid, parent in self._reports():
             if parent in self._ranges or (not parent and pid in self._ranges):
                 due.add(pid)
             elif parent and pid in self._ranges:
@@ -104,7 +104,7 @@ class Unwinding:
             self._looked = now
             due.update(self._ranges)
         if due:
-            self.see(due)
+            self.refresh(due)
 
     def _listen(self, cpus: Iterable[int]) -> None:
         try:
@@ -117,12 +117,17 @@ class Unwinding:
 
     @property
     def fds(self) -> list[int]:
-        """Descriptors that are readable when there is something for `round`."""
+        """Descriptors that are readable when there is something for `poll`."""
         return [stream.fd for stream in self._streams]
 
-    def _news(self) -> Iterator[tuple[int, int]]:
+    def _reports(self) -> Iterator[tuple[int, int]]:
         """Every process that has mapped code, with 0, and every one that began, with its parent, as it happened."""
         records = [record for stream in self._streams for record in stream.take()]
+        if any(stream.lost for stream in self._streams):
+            # Which processes they were about is not known, so all are looked at again.
+            for stream in self._streams:
+                stream.lost = 0
+            yield from ((pid, 0) for pid in list(self._ranges))
         for _, kind, data in sorted(records, key=lambda record: record[0]):
             pid, parent = struct.unpack_from("=II", data)
             if kind == RECORD_MMAP2:

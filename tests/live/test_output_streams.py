@@ -150,3 +150,21 @@ def test_a_capture_does_not_replace_what_is_none(pytrace: Runner, tmp_path: Path
     assert "ERROR" not in said
     said, count = captured(pytrace, tmp_path / "notes", "--unsafe")
     assert "ERROR" not in said and (tmp_path / "notes").read_bytes()[:4] == bytes.fromhex("4d3cb2a1")
+
+
+# --- perf events -----------------------------------------------------------------------------------------------
+
+
+def test_a_frequency_above_the_limit_is_named(pytrace: Runner) -> None:
+    with open("/proc/sys/kernel/perf_event_max_sample_rate") as file:
+        limit = int(file.read())
+    done = pytrace("-e", f"begin {{ }}\nprofile:hz:{limit + 1} {{ @ = count(); }}")
+    assert done.status != 0
+    assert f"-e:2:1: cannot attach profile:hz:{limit + 1}: more than {limit} a second" in done.stderr
+    assert "perf_event_max_sample_rate" in done.stderr
+
+
+def test_an_event_that_the_machine_lacks_is_named(pytrace: Runner) -> None:
+    done = pytrace("-e", "hardware:cycles:1000000 { @ = count(); } interval:ms:1 { exit(); }")
+    # With a PMU it is counted, without one the message names the probe.
+    assert done.status == 0 or "-e:1:1: cannot attach hardware:cycles:1000000: this machine has no such" in done.stderr

@@ -44,7 +44,7 @@ def attach(spec: Attach, prog: LoadedProgram, place: Place) -> Link | None:
             return _by_one_link(spec, prog.fd, place)
         case TestRun() | Signal():
             return None
-    return _by_perf(spec, prog.fd, place)
+    return _by_perf(spec, prog, place)
 
 
 # A start imports what it uses only.
@@ -58,20 +58,22 @@ def _by_one_link(spec: KprobeMulti | UprobeMulti, prog_fd: int, place: Place) ->
     return multi.uprobe_multi(spec, prog_fd, place)
 
 
-def _by_perf(spec: PerfTracepoint | PerfEvent | Kprobe | Uprobe | Watchpoint, prog_fd: int, place: Place) -> Link:
+def _by_perf(
+    spec: PerfTracepoint | PerfEvent | Kprobe | Uprobe | Watchpoint, prog: LoadedProgram, place: Place
+) -> Link:
     from pytrace.runtime.attach import perf
 
     match spec:
         case PerfTracepoint():
-            return perf.tracepoint(spec, prog_fd, place)
+            return perf.tracepoint(spec, prog.fd, place)
         case PerfEvent():
-            return perf.event(spec, prog_fd, place)
+            return perf.event(spec, prog.fd, place, prog.spec.probe)
         case Kprobe():
-            return perf.kprobe(spec, prog_fd, place)
+            return perf.kprobe(spec, prog.fd, place)
         case Uprobe():
-            return perf.uprobe(spec, prog_fd, place)
+            return perf.uprobe(spec, prog.fd, place)
         case Watchpoint():
-            return perf.watchpoint(spec, prog_fd, place)
+            return perf.watchpoint(spec, prog.fd, place)
 
 
 def detach(links: Sequence[Link]) -> None:

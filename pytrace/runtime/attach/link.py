@@ -20,6 +20,11 @@ ENOTSUPP = 524
 class AttachError(KernelError):
     """A program could not be attached; the message says where to and why."""
 
+    def at(self, place: tuple[str, int, int]) -> AttachError:
+        """Returns the same error with the source, line and column of the probe in front."""
+        source, line, column = place
+        return AttachError(f"{source}:{line}:{column}: {self.message}", self.hint) if source else self
+
 
 @record
 class Place:

@@ -56,8 +56,14 @@ def tracepoint(spec: PerfTracepoint, prog: int, place: Place) -> Link:
         raise AttachError(f"cannot attach {name}: {_reason(error)}") from error
 
 
-def event(spec: PerfEvent, prog: int, place: Place) -> Link:
-    """A timer or counter, on each CPU that is online or on the first of them."""
+def event(spec: PerfEvent, prog: int, place: Place, name: str = "") -> Link:
+    """A timer or counter, on each CPU that is online or on the first of them. `name` is the probe's, for messages."""
+    most = _most_samples() if spec.freq else 0
+    if most and spec.freq > most:
+        raise AttachError(
+            f"cannot attach {name}: more than {most} a second, the kernel's limit",
+            f"sysctl kernel.perf_event_max_sample_rate={spec.freq} raises it",
+        )
     cpus = place.kernel.online_cpus
     return _on_each(
         cpus[:1] if spec.one_cpu else cpus,
@@ -65,8 +71,17 @@ def event(spec: PerfEvent, prog: int, place: Place) -> Link:
             spec.type, spec.config, cpu=cpu, period=spec.period, freq=spec.freq, disabled=True
         ),
         prog,
-        f"perf event {spec.type}:{spec.config}",
+        name or f"perf event {spec.type}:{spec.config}",
     )
+
+
+def _most_samples() -> int:
+    """Returns `kernel.perf_event_max_sample_rate` in Hz, or 0 if it cannot be read."""
+    try:
+        with open("/proc/sys/kernel/perf_event_max_sample_rate") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0
 
 
 def watchpoint(spec: Watchpoint, prog: int, place: Place) -> Link:

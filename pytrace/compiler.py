@@ -69,12 +69,17 @@ def analyse(
         from pytrace.semantics.foreign import foreign_functions
 
         foreign = foreign_functions(script, options.include_dirs, diagnostics)
+    texts = {text, *(i.span.source.text for i in script.items if i.span.source is not script.source)}
     macros = frozenset(i.name for i in script.items if isinstance(i, ast.Macro))
     if macros:
         from pytrace.semantics.macros import expand_macros
 
         script = expand_macros(script, diagnostics)
     script = expand_defines(script, names)
+    if any("__builtin_" in written for written in texts):
+        from pytrace.semantics.builtins import rename_builtins
+
+        script = rename_builtins(script)
     checked = check(script, kernel, options, config, names, diagnostics, maps, macros, foreign)
     unit = bpf.build(checked, script.source, kernel, options, config)
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))

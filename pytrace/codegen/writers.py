@@ -120,18 +120,25 @@ def _prefix_writer(lo: Lower, e: typed.Prefix) -> Writer:
     return write
 
 
+def _parts(kind: t.Tuple | t.Record) -> dict[str, tuple[int, t.Type]]:
+    """The offset and type of each element by its name, which of a tuple's is its number."""
+    if isinstance(kind, t.Tuple):
+        return {str(i): part for i, part in enumerate(zip(kind.offsets, kind.elements, strict=True))}
+    return {name: (at, part) for at, (name, part) in zip(kind.offsets, kind.fields, strict=True)}
+
+
 def _convert_writer(lo: Lower, e: typed.Convert, exact: bool) -> Writer:
     """Strings and buffers of another capacity; tuples by element."""
     source, to_type = e.operand.type, e.type
     if isinstance(to_type, t.Tuple | t.Record) and isinstance(source, t.Tuple | t.Record):
         place = lo.place(e.operand)
-        parts = to_type.elements if isinstance(to_type, t.Tuple) else tuple(p for _, p in to_type.fields)
-        have = source.elements if isinstance(source, t.Tuple) else tuple(p for _, p in source.fields)
         held = typed.Held(place, type=source, span=e.span)
+        have = _parts(source)
         elements = tuple(
             p if p.type == want else typed.Convert(p, type=want, span=e.span)
             for p, want in (
-                (typed.Part(held, source.offsets[i], type=h, span=e.span), parts[i]) for i, h in enumerate(have)
+                (typed.Part(held, have[name][0], type=have[name][1], span=e.span), want)
+                for name, (_, want) in _parts(to_type).items()
             )
         )
         return _tuple_writer(lo, typed.TupleExpr(elements, type=to_type, span=e.span), exact)

@@ -11,6 +11,7 @@ for _theme in (
     "bytes",
     "cgroups",
     "control",
+    "debug",
     "mapops",
     "meta",
     "output",

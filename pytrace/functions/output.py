@@ -257,9 +257,10 @@ def leave(lo: Lower, code: typed.Expr, span: Span) -> None:
     header = lo.unit.value("counters")
     f.store(number, f.offset(header, EXIT_CODE), 32)
     f.store(1, f.offset(header, EXIT_FLAG), 32)
-    lo.send(
-        "exit", (typed.Const(int(number), type=t.INT64, span=span) if number.lstrip("-").isdigit() else code,), span
-    )
+    room = f.alloca(8)
+    f.store(number, room)
+    held = typed.Reinterpret(typed.Held(room, type=t.INT64, span=span), type=t.INT64, span=span)
+    lo.send("exit", (held,), span)
     loops.return_(lo, typed.Return(None, span=span))
 
 

@@ -9,6 +9,7 @@ from pytrace.codegen import access, trusted
 from pytrace.codegen.helpers import Helper
 from pytrace.functions.base import function
 from pytrace.semantics import members, typed
+from pytrace.semantics.once import once
 from pytrace.semantics.widen import convert
 
 if TYPE_CHECKING:
@@ -88,9 +89,14 @@ def _lower_skb(lo: Lower, e: typed.Call) -> str:
     return "0"
 
 
-def _least(c: ExpressionChecker, a: typed.Expr, b: typed.Expr) -> typed.Expr:
-    smaller = typed.Binary("<", a, b, type=t.BOOL, span=a.span)
-    return typed.Ternary(smaller, a, b, type=t.INT64, span=a.span)
+def _chosen(op: str, a: typed.Expr, b: typed.Expr) -> typed.Expr:
+    """Whichever of two numbers stands in this order to the other."""
+
+    def choose(a: typed.Expr, b: typed.Expr) -> typed.Expr:
+        chosen = typed.Binary(op, a, b, type=t.BOOL, span=a.span)
+        return typed.Ternary(chosen, a, b, type=t.INT64, span=a.span)
+
+    return once(a, lambda one: once(b, lambda other: choose(one, other)))
 
 
 @function(
@@ -113,15 +119,19 @@ def skboutput(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
         return c.error(n.span)
     if not isinstance(skb.type, t.Pointer) or not _struct(skb.type.to, "sk_buff"):
         return c.error(n.args[1].span, f"skboutput() wants a 'struct sk_buff *', found '{skb.type}'")
+    most = convert(length, t.INT64)
+    return once(skb, lambda skb: once(convert(offset, t.INT64), lambda start: _packet(c, n, name, skb, most, start)))
+
+
+def _packet(
+    c: ExpressionChecker, n: ast.Call, name: str, skb: typed.Expr, most: typed.Expr, start: typed.Expr
+) -> typed.Expr:
     data = members.member(c, skb, "data", n.span)
     whole, apart = (convert(members.member(c, skb, m, n.span), t.INT64) for m in ("len", "data_len"))
-    start, most = convert(offset, t.INT64), convert(length, t.INT64)
     here = typed.Binary("-", whole, apart, type=t.INT64, span=n.span)
     here = typed.Binary("-", here, start, type=t.INT64, span=n.span)
-    zero, cap = (typed.Const(v, type=t.INT64, span=n.span) for v in (0, MAX_PACKET))
-    size = _least(c, _least(c, here, most), cap)
-    negative = typed.Binary("<", size, zero, type=t.BOOL, span=n.span)
-    size = typed.Ternary(negative, zero, size, type=t.INT64, span=n.span)
+    none, cap = (typed.Const(v, type=t.INT64, span=n.span) for v in (0, MAX_PACKET))
+    size = _chosen(">", none, _chosen("<", _chosen("<", here, most), cap))
     address = typed.Binary("+", typed.Convert(data, type=t.INT64, span=n.span), start, type=t.INT64, span=n.span)
     pointer = typed.Convert(address, type=t.Pointer(t.Int(8, False), "kernel"), span=n.span)
     packet = typed.Call("buf", (pointer, convert(size, t.UINT64)), type=t.Buffer(MAX_PACKET), span=n.span)

@@ -226,7 +226,8 @@ def str_concat(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     if isinstance(a, typed.Str) and isinstance(b, typed.Str):
         data = a.value.split(b"\0")[0] + b.value
         return typed.Str(data, type=t.String(len(data) + 1), span=n.span)
-    return c.call(n, t.String(a.type.size + b.type.size), a, b)
+    most = max(c.config.max_strlen, a.type.size, b.type.size)  # what is joined to itself again and again has an end
+    return c.call(n, t.String(min(a.type.size + b.type.size, most)), a, b)
 
 
 @function(

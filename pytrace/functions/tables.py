@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pytrace import types as t
 from pytrace.functions.base import function
 from pytrace.semantics import typed
+from pytrace.semantics.once import once
 from pytrace.semantics.widen import convert
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ def _lower_named(lo: Lower, e: typed.Call) -> str | Writer:
     return lambda to: lo.copy(source, to, size, 8)
 
 
+def _without_sign(number: typed.Expr) -> typed.Expr:
+    zero = typed.Const(0, type=t.INT64, span=number.span)
+    below = typed.Binary("<", number, zero, type=t.BOOL, span=number.span)
+    negative = typed.Unary("-", number, type=t.INT64, span=number.span)
+    return typed.Ternary(below, negative, number, type=t.INT64, span=number.span)
+
+
 def _named(c: ExpressionChecker, n: ast.Call, table: Literal["strerror", "signal", "syscall"]) -> typed.Expr:
     if not c.arity(n, 1):
         return c.error(n.span)
@@ -66,11 +74,7 @@ def _named(c: ExpressionChecker, n: ast.Call, table: Literal["strerror", "signal
         if isinstance(number, typed.Const):
             number = typed.Const(abs(number.value), type=t.INT64, span=n.span)
         else:
-            zero = typed.Const(0, type=t.INT64, span=n.span)
-            wide = convert(number, t.INT64)
-            below = typed.Binary("<", wide, zero, type=t.BOOL, span=n.span)
-            negative = typed.Unary("-", wide, type=t.INT64, span=n.span)
-            number = typed.Ternary(below, negative, wide, type=t.INT64, span=n.span)
+            number = once(convert(number, t.INT64), _without_sign)
     return c.call(n, t.Named(table), convert(convert(number, t.UINT32), t.UINT64))
 
 

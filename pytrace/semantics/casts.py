@@ -24,6 +24,11 @@ def cast(c: ExpressionChecker, n: ast.Cast) -> typed.Expr:
         return _to_struct(c, n, value, to)
     if isinstance(to, t.Pointer):
         return _to_pointer(c, n, value, to)
+    if isinstance(to, t.Bool) and isinstance(source, t.String):
+        if isinstance(value, typed.Str):
+            return typed.Const(int(value.value[:1] not in (b"", b"\0")), type=to, span=n.span)
+        empty = typed.Str(b"", type=t.String(1), span=n.span)
+        return typed.Compare("!=", value, empty, type=to, span=n.span)
     if isinstance(to, t.Int | t.Bool | t.Enum) and t.is_word(source):
         if isinstance(value, typed.Const):
             return typed.Const(wrap(value.value, to), type=to, span=n.span)

@@ -20,7 +20,7 @@ from pytrace.record import fields, is_record, replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
 from pytrace.semantics.hints import did_you_mean
-from pytrace.semantics.scopes import PREFIXES, QUEUES, Learnt, Symbols
+from pytrace.semantics.scopes import PREFIXES, QUEUES, Guess, Learnt, Symbols
 from pytrace.semantics.statements import StatementChecker
 from pytrace.semantics.typenames import TypeResolver
 from pytrace.syntax import ast
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pytrace.semantics.cdefs import CEnvironment
     from pytrace.semantics.config import Config
 
-MAX_ROUNDS = 16
+MAX_ROUNDS = 2000
+"""Of a chain of maps that take their types from each other one more is known with each; strings grow with each."""
 _MANY = 1000
 """Functions of the kernel at which a probe is told that it will be felt."""
 MAP_KINDS = ("hash", "lruhash", "percpuhash", "percpulruhash", PREFIXES, *QUEUES)
@@ -61,18 +62,30 @@ def check(
     probes = _expand_all(script, kernel, options, config, diagnostics)
     learnt = Learnt({user.name[1:]: _known(user, spec, script) for user, spec in maps})
     learnt.subprograms.update(foreign or {})
-    for _ in range(MAX_ROUNDS):
-        learnt.changed = False
+
+    def settle(guess: Guess | None = None) -> tuple[typed.Script, Diagnostics]:
+        learnt.changed, learnt.guess = False, guess
         found = Diagnostics()
         round_ = _Round(kernel, options, config, TypeResolver(names, found, config.max_strlen, macros), found, learnt)
-        result = round_.script(script, probes)
-        if not learnt.changed:
+        return round_.script(script, probes), found
+
+    for _ in range(MAX_ROUNDS):
+        result, found = settle()
+        if not learnt.changed and not any(settle(guess) and learnt.changed for guess in _guesses(learnt)):
             break
     for d in found:
         (diagnostics.error if d.severity == "error" else diagnostics.warning)(d.span, d.message, d.hint)
     _check_maps(learnt, diagnostics)
     diagnostics.check()
     return result
+
+
+def _guesses(learnt: Learnt) -> Iterator[Guess]:
+    """What can be tried for maps that are assigned to, and yet nothing says what they hold."""
+    unknown = frozenset(s.name for s in learnt.maps.values() if isinstance(s.value, t.Unknown) and s.writers)
+    for own in (True, False) if unknown else ():
+        for text in (False, True):
+            yield Guess(unknown, own, text)
 
 
 def _known(user: UserMap, spec: MapSpec, script: ast.Script) -> typed.MapSymbol:

@@ -175,14 +175,19 @@ class ExpressionChecker:
         symbol = self.symbols.map(n)
         if not self.symbols.use_keyed(symbol, False, n.span, self.diagnostics):
             return self.error(n.span)
-        return typed.MapGet(symbol, None, type=self.read_type(symbol, n.span), span=n.span)
+        return self._read(symbol, None, n.span)
+
+    def _read(self, symbol: typed.MapSymbol, key: typed.Expr | None, span: Span) -> typed.Expr:
+        kind = self.read_type(symbol, span)
+        guessed = self.symbols.guessed(symbol, span) if isinstance(kind, t.Unknown) else None
+        return guessed or typed.MapGet(symbol, key, type=kind, span=span)
 
     def _MapAccess(self, n: ast.MapAccess) -> typed.Expr:
         symbol = self.symbols.map(n.map)
         key = self.map_key(symbol, n.key, n.span)
         if key is None:
             return self.error(n.span)
-        return typed.MapGet(symbol, key, type=self.read_type(symbol, n.span), span=n.span)
+        return self._read(symbol, key, n.span)
 
     def read_type(self, symbol: typed.MapSymbol, span: Span) -> t.Type:
         """What a map's value is when an expression reads it: aggregations merge into integers."""

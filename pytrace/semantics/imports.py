@@ -27,8 +27,11 @@ HEADERS = (".h",)
 PROGRAMS = (".bpf.c",)
 MAX_SIZE = 16 << 20
 MAX_FILES = 1000
-# Names that stand for what is built in here and is a file elsewhere.
-BUILT_IN = frozenset(("stdlib",))
+_LIBRARY = "stdlib"
+_THEMES = frozenset(
+    ("base", "internal", "kfunc", "map", "meta", "process", "stack", "strings", "system", "task", "usdt")
+)
+"""Parts of bpftrace's library of macros. What they do is built in here, so there is nothing to import."""
 
 Parse = Callable[[Source], ast.Script]
 
@@ -59,6 +62,13 @@ def resolve_imports(
     )
 
 
+def _is_built_in(path: str) -> bool:
+    """Whether a path names bpftrace's library, or a part of it: `stdlib`, `stdlib/strings.bt`,
+    `stdlib/task/vma.bpf.c`."""
+    first, *rest = path.split("/")
+    return first == _LIBRARY and (not rest or not rest[0] or rest[0].split(".")[0] in _THEMES)
+
+
 class _Importer:
     def __init__(self, diagnostics: Diagnostics, parse: Parse) -> None:
         self.diagnostics = diagnostics
@@ -83,14 +93,14 @@ class _Importer:
             self.diagnostics.error(node.span, message, hint)
         elif allowed == "warn":
             self.diagnostics.warning(node.span, message, hint)
-        if allowed != "error" and not node.path.endswith(HEADERS):
+        if allowed != "error" and not node.path.endswith(HEADERS) and not _is_built_in(node.path):
             self.diagnostics.error(node.span, f"cannot import '{node.path}' here: a statement imports headers only")
         elif allowed != "error":
             self._import(node, os.path.dirname(node.span.source.name))
         return ast.Block((), span=node.span)
 
     def _import(self, node: ast.Import | ast.ImportStmt, directory: str) -> None:
-        if node.path in BUILT_IN:
+        if _is_built_in(node.path) and not os.path.exists(os.path.join(directory, node.path)):
             return
         path = os.path.join(directory, node.path)
         if not node.path:

@@ -9,6 +9,7 @@ from pytrace.diagnostics import Span
 from pytrace.probes.base import CtxLoad, StackAddress
 from pytrace.semantics import typed
 from pytrace.semantics.hints import did_you_mean
+from pytrace.semantics.once import stable
 from pytrace.semantics.widen import convert
 from pytrace.syntax import ast
 
@@ -219,7 +220,7 @@ def _element(c: ExpressionChecker, value: typed.Expr, index: int, span: Span) ->
     parts = kind.elements if isinstance(kind, t.Tuple) else tuple(p for _, p in kind.fields)
     if index >= len(parts):
         return c.error(span, f"Invalid tuple index: {index}. Found {len(parts)} elements in tuple.")
-    if isinstance(value, typed.TupleExpr):
+    if isinstance(value, typed.TupleExpr) and all(map(stable, value.elements)):
         return value.elements[index]
     return typed.Part(value, kind.offsets[index], type=parts[index], span=span)
 

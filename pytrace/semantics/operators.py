@@ -10,6 +10,7 @@ from pytrace.diagnostics import Span
 from pytrace.semantics import members, typed
 from pytrace.semantics.fold import FoldError
 from pytrace.semantics.fold import binary as fold_literals
+from pytrace.semantics.once import once
 from pytrace.semantics.widen import convert, is_literal, join, join_expr, literal_type, loses, wrap
 from pytrace.syntax import ast
 
@@ -146,20 +147,29 @@ def _pointer_arithmetic(c: ExpressionChecker, op: str, left: typed.Expr, right: 
         kinds = f"'{left.type}', '{right.type}'"
         return c.error(span, f"operator '{op}' cannot be used on expressions of types {kinds}")
     assert isinstance(pointer.type, t.Pointer)
-    step = members.pointee_size(c, pointer.type)
-    scaled = convert(number, t.INT64)
-    if step != 1:
-        factor = typed.Const(step, type=t.INT64, span=span)
-        scaled = typed.Binary("*", scaled, factor, type=t.INT64, span=span)
     base = typed.Convert(pointer, type=t.INT64, span=span)
-    total = typed.Binary(op, base, scaled, type=t.INT64, span=span)
+    total = typed.Binary(op, base, scaled(c, pointer.type, number), type=t.INT64, span=span)
     return typed.Convert(total, type=pointer.type, span=span)
+
+
+def scaled(c: ExpressionChecker, pointer: t.Pointer, number: typed.Expr) -> typed.Expr:
+    """How many bytes a pointer moves by a number of steps."""
+    step, number = members.pointee_size(c, pointer), convert(number, t.INT64)
+    if step == 1:
+        return number
+    factor = typed.Const(step, type=t.INT64, span=number.span)
+    return typed.Binary("*", number, factor, type=t.INT64, span=number.span)
 
 
 def ternary(c: ExpressionChecker, n: ast.Ternary) -> typed.Expr:
     """`a ? b : c`, `a ?: c`."""
     condition = c.condition(n.condition)
-    then = c.materialize(c.expr(n.then)) if n.then is not None else condition
+    if n.then is None and not isinstance(condition.type, t.Unknown):
+        return once(condition, lambda held: _either(c, n, held, held))
+    return _either(c, n, condition, c.materialize(c.expr(n.then)) if n.then is not None else condition)
+
+
+def _either(c: ExpressionChecker, n: ast.Ternary, condition: typed.Expr, then: typed.Expr) -> typed.Expr:
     otherwise = c.materialize(c.expr(n.otherwise))
     if isinstance(then.type, t.Unknown) or isinstance(otherwise.type, t.Unknown):
         return c.error(n.span)

@@ -35,6 +35,18 @@ class Learnt:
     variables: dict[tuple[object, int], t.Type] = field(default_factory=dict)
     subprograms: dict[str, typed.SubprogramSymbol] = field(default_factory=dict)
     changed: bool = False
+    guess: Guess | None = None
+
+
+@record
+class Guess:
+    """What is tried for maps that are assigned nothing but what is made of themselves (`@n = @n + 1`), or of each
+    other: reading one gives a number, or a string (`text`), that adapts to what it is used with. With `own` only where
+    the map itself is being assigned."""
+
+    maps: frozenset[str]
+    own: bool
+    text: bool
 
 
 class Symbols:
@@ -50,6 +62,8 @@ class Symbols:
         self._fixed: set[int] = set()
         self._depths: dict[int, int] = {}
         self.callback_depth = 0
+        self.target: typed.MapSymbol | None = None
+        """The map that is being assigned."""
 
     # --- variables --------------------------------------------------------------------------------
 
@@ -146,6 +160,24 @@ class Symbols:
         )
 
     # --- maps -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def assigning(self, symbol: typed.MapSymbol) -> Iterator[None]:
+        """While the value for a map is looked at."""
+        before, self.target = self.target, symbol
+        try:
+            yield
+        finally:
+            self.target = before
+
+    def guessed(self, symbol: typed.MapSymbol, span: Span) -> typed.Expr | None:
+        """What a map of unknown type is taken to hold for the time being, if anything: see `Guess`."""
+        guess = self.learnt.guess
+        if guess is None or symbol.name not in guess.maps or (guess.own and symbol is not self.target):
+            return None
+        if guess.text:
+            return typed.Str(b"", type=t.String(1), span=span)
+        return typed.Const(0, literal=True, type=t.Int(8, True), span=span)
 
     def map(self, node: ast.Map) -> typed.MapSymbol:
         symbol = self.learnt.maps.get(node.name)

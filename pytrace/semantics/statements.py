@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pytrace import types as t
 from pytrace.functions import AGGREGATIONS, REGISTRY
-from pytrace.semantics import typed
+from pytrace.semantics import operators, typed
 from pytrace.semantics.expressions import ExpressionChecker
 from pytrace.semantics.prefixes import refused
 from pytrace.semantics.widen import convert, convertible, is_literal
@@ -121,13 +121,16 @@ class StatementChecker:
         if isinstance(target, ast.MapAccess):
             key = self.c.map_key(symbol, target.key, target.span)
             if key is None:
-                self.c.expr(n.value) if not self._is_aggregation(n.value) else None
+                self.c.expr(n.value) if not self._ends_in_aggregation(n.value) else None
                 return None
         elif not self.symbols.use_keyed(symbol, False, target.span, self.c.diagnostics):
             return None
         if n.op is None and isinstance(n.value, ast.Call) and n.value.name in AGGREGATIONS:
             return self._aggregate(n, symbol, key, n.value)
-        value = self.c.materialize(self.c.expr(n.value))
+        if n.op is None and isinstance(n.value, ast.BlockExpr) and self._ends_in_aggregation(n.value):
+            return self._aggregate_block(n, symbol, key, n.value)
+        with self.symbols.assigning(symbol):
+            value = self.c.materialize(self.c.expr(n.value))
         if isinstance(value.type, t.Void) or value.type == t.Tuple(()):
             self.c.error(n.span, f"Value '{n.value.span.text}' cannot be assigned to a map.")
             return None
@@ -147,6 +150,8 @@ class StatementChecker:
                 return None
             if isinstance(symbol.value, t.Int):
                 value = convert(value, symbol.value)
+            elif isinstance(symbol.value, t.Pointer):
+                value = operators.scaled(self.c, symbol.value, value)
             return typed.AssignMap(symbol, key, value, n.op, span=n.span)
         if isinstance(symbol.value, t.Aggregation) and not isinstance(value.type, t.Unknown):
             self.c.error(
@@ -159,8 +164,22 @@ class StatementChecker:
             return None
         return typed.AssignMap(symbol, key, convert(value, symbol.value), None, span=n.span)
 
-    def _is_aggregation(self, node: ast.Expr) -> bool:
+    def _ends_in_aggregation(self, node: ast.Expr) -> bool:
+        while isinstance(node, ast.BlockExpr):
+            node = node.value
         return isinstance(node, ast.Call) and node.name in AGGREGATIONS
+
+    def _aggregate_block(
+        self, n: ast.Assign, symbol: typed.MapSymbol, key: typed.Expr | None, value: ast.Expr
+    ) -> typed.Stmt | None:
+        """`@m = { …; avg($x) }`."""
+        if isinstance(value, ast.Call):
+            return self._aggregate(n, symbol, key, value)
+        assert isinstance(value, ast.BlockExpr)
+        with self.symbols.scope():
+            body = self.body(value.body)
+            last = self._aggregate_block(n, symbol, key, value.value)
+        return None if last is None else typed.Block((*body, last), span=n.span)
 
     def _aggregate(
         self, n: ast.Assign, symbol: typed.MapSymbol, key: typed.Expr | None, call: ast.Call

@@ -52,11 +52,9 @@ def join(a: t.Type, b: t.Type) -> t.Type | None:
         case t.Tuple(), t.Tuple() if len(a.elements) == len(b.elements):
             parts = [join(x, y) for x, y in zip(a.elements, b.elements, strict=True)]
             return None if None in parts else t.Tuple(tuple(p for p in parts if p is not None))
-        case t.Record(), t.Record() if [n for n, _ in a.fields] == [n for n, _ in b.fields]:
-            joined = [(n, join(x, y)) for (n, x), (_, y) in zip(a.fields, b.fields, strict=True)]
-            if any(y is None for _, y in joined):
-                return None
-            return t.Record(tuple((n, y) for n, y in joined if y is not None))
+        case t.Record(), t.Record() if {n for n, _ in a.fields} == {n for n, _ in b.fields}:
+            other = dict(b.fields)
+            return _record([(n, join(x, other[n])) for n, x in a.fields])
         case ((t.Count() | t.Sum() | t.Min() | t.Max() | t.Avg() | t.Stats()), _) if type(a) is type(b):
             return a if getattr(a, "signed", True) else b
         case (t.Enum(), t.Int()) | (t.Int(), t.Enum()):
@@ -67,6 +65,12 @@ def join(a: t.Type, b: t.Type) -> t.Type | None:
         case t.Stack(), t.Stack() if a.kind == b.kind and a.mode == b.mode:
             return None
     return None
+
+
+def _record(fields: list[tuple[str, t.Type | None]]) -> t.Record | None:
+    """The record of these fields, if each has a type."""
+    known = tuple((name, kind) for name, kind in fields if kind is not None)
+    return t.Record(known) if len(known) == len(fields) else None
 
 
 def _join_pointers(a: t.Pointer, b: t.Pointer) -> t.Pointer:
@@ -92,6 +96,11 @@ def join_expr(a: t.Type, value: typed.Expr) -> t.Type | None:
             return None
         parts = [join_expr(x, e) for x, e in zip(a.elements, value.elements, strict=True)]
         return None if None in parts else t.Tuple(tuple(p for p in parts if p is not None))
+    if isinstance(value, typed.TupleExpr) and isinstance(a, t.Record) and isinstance(value.type, t.Record):
+        given = dict(zip((name for name, _ in value.type.fields), value.elements, strict=True))
+        if given.keys() != dict(a.fields).keys():
+            return None
+        return _record([(name, join_expr(x, given[name])) for name, x in a.fields])
     return join(a, value.type)
 
 
@@ -157,7 +166,9 @@ def fits(a: t.Type, joined: t.Type) -> bool:
         case t.Tuple(), t.Tuple() if len(a.elements) == len(joined.elements):
             return all(map(fits, a.elements, joined.elements))
         case t.Record(), t.Record():
-            return all(fits(x, y) for (_, x), (_, y) in zip(a.fields, joined.fields, strict=True))
+            return all(
+                fits(x, y) for (_, x), (_, y) in zip(a.fields, joined.fields, strict=True)
+            )  # both have a's order
     return a == joined
 
 
@@ -184,7 +195,11 @@ def convert(value: typed.Expr, to: t.Type) -> typed.Expr:
     if isinstance(value, typed.TupleExpr) and isinstance(to, t.Tuple):
         parts = tuple(convert(e, p) for e, p in zip(value.elements, to.elements, strict=True))
         return typed.TupleExpr(parts, type=to, span=value.span)
-    if isinstance(value, typed.TupleExpr) and isinstance(to, t.Record):
+    if isinstance(value, typed.TupleExpr) and isinstance(value.type, t.Record) and isinstance(to, t.Record):
+        kinds = dict(to.fields)
+        written = tuple((name, kinds[name]) for name, _ in value.type.fields)
+        if written != to.fields:  # what has an effect has it in the order of the script
+            return typed.Convert(convert(value, t.Record(written)), type=to, span=value.span)
         parts = tuple(convert(e, p) for e, (_, p) in zip(value.elements, to.fields, strict=True))
         return typed.TupleExpr(parts, type=to, span=value.span)
     return typed.Convert(value, type=to, span=value.span)

@@ -121,6 +121,11 @@ CASES: dict[str, tuple[Case, ...]] = {
         refused("begin { print(strlen(1)); }", "string-like"),
     ),
     "strcap": (begin('print(strcap("hello")); print(strcap(comm)); print(strcap(curtask.comm));', "6\n16\n16"),),
+    "debugf": (
+        begin('print(1); debugf("%d %s", 1, comm); print(2);', "1\n2"),
+        refused('begin { debugf("%d%d%d%d", 1, 2, 3, 4); }', "debugf\\(\\) takes 3 values at most"),
+        refused('begin { debugf("%s", 1); }', "cannot show a 'int8' by %s"),
+    ),
     "str_concat": (
         begin('print(str_concat("foo", "bar")); $a = "x"; print(str_concat($a, str_concat("-", $a)));', "foobar\nx-x"),
         opens(

@@ -338,7 +338,8 @@ class Counter:
 
     kind `lost`: records that found no room; `map_full`: updates of the script map
     `subject` that found no room; `stack_lost`: stacks not kept; `loop_limit`: loops cut short;
-    `divide_by_zero`: divisions whose result is 1 for want of a better; `helper_error`: failed probe reads and helpers,
+    `divide_by_zero`: divisions whose result is 1 for want of a better; `out_of_bounds`: elements of arrays that are not
+    there, and read as 0; `helper_error`: failed probe reads and helpers,
     kept with `-k`. Of unwound stacks, `unwind_process`: those that are empty, because their process was not named;
     `unwind_unknown` and `unwind_fault`: those that end early, in code of which nothing is known, or where memory
     cannot be read.
@@ -350,6 +351,7 @@ class Counter:
         "stack_lost",
         "loop_limit",
         "divide_by_zero",
+        "out_of_bounds",
         "helper_error",
         "unwind_process",
         "unwind_unknown",

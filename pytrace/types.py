@@ -114,9 +114,11 @@ class Enum(Type):
 @record
 class String(Type):
     """`capacity` bytes of text, NUL-terminated where shorter; a full one has no NUL and was (or may have
-    been) cut. Bytes after the NUL are zero in map keys and undefined elsewhere."""
+    been) cut, unless it is a `whole` one: what a `char[n]` of C holds. Bytes after the NUL are zero in map keys and
+    undefined elsewhere."""
 
     capacity: int
+    whole: bool = False
 
     @property
     def size(self) -> int:
@@ -572,7 +574,7 @@ UNKNOWN = Unknown()
 
 def shown(t: Type) -> Type:
     """The type that a member of a struct has in expressions and prints as: a `char[n]` is a string."""
-    return String(t.count) if isinstance(t, Array) and t.element == Int(8, True) and t.count else t
+    return String(t.count, whole=True) if isinstance(t, Array) and t.element == Int(8, True) and t.count else t
 
 
 def is_integral(t: Type) -> bool:

@@ -23,6 +23,7 @@ from pytrace.semantics import typed
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
     from pytrace.codegen.writers import Writer
+    from pytrace.diagnostics import Span
 
 PROG_TYPE_TRACEPOINT = 5
 
@@ -241,7 +242,7 @@ def element_word(lo: Lower, e: typed.Element) -> str:
     """An element of an array or string that the program holds; zero beyond its end."""
     f = lo.f
     base = lo.place(e.object)
-    index = lo.word(e.index)
+    index = _index(lo, e)
     bits, signed = t.signedness(e.type)
     result = f.alloca(8)
     f.store(0, result)
@@ -255,9 +256,30 @@ def element_place(lo: Lower, e: typed.Element) -> str:
     """A copy of an aggregate element; zeros beyond the end of the array."""
     f = lo.f
     base = lo.place(e.object)
-    index = lo.word(e.index)
+    index = _index(lo, e)
     room = lo.room(e.type.size)
     lo.zero(room, e.type.size)
     with f.inside(index, _bounds(e.object.type)) as at:
         lo.copy(f.offset(base, f.binary("mul", at, e.type.size)), room, e.type.size)
     return room
+
+
+def _index(lo: Lower, e: typed.Element) -> str:
+    """The index, which is counted if there is no such element. How much room a string has is nothing that a script has
+    to know: it goes on with zeros."""
+    index = lo.word(e.index)
+    if not isinstance(e.object.type, t.String) and not isinstance(e.index, typed.Const):
+        _count_outside(lo, index, _bounds(e.object.type), e.span)
+    return index
+
+
+def _count_outside(lo: Lower, index: str, count: int, span: Span) -> str:
+    inside = lo.f.compare("ult", index, count)
+    with lo.f.when(lo.f.op(f"xor i1 {inside}, true"), "outside"):
+        lo.count("out_of_bounds", span=span)
+    return inside
+
+
+def bounded(lo: Lower, e: typed.Bounded) -> str:
+    inside = _count_outside(lo, lo.word(e.index), e.count, e.span)
+    return lo.f.select(inside, lo.word(e.address), "0")

@@ -151,6 +151,8 @@ class Lower:
                 return access.part_word(self, e)
             case typed.Element():
                 return access.element_word(self, e)
+            case typed.Bounded():
+                return access.bounded(self, e)
             case typed.Unary():
                 return self._unary(e)
             case typed.Binary():

@@ -138,11 +138,12 @@ out:
 """
 
 # Copies a string of at most `cap` bytes, eight at a time. A word x holds a zero byte if (x - 0x01…) & ~x & 0x80… is not
-# zero; its lowest set bit marks the first one. Null: this string is Python's to write.
+# zero; its lowest set bit marks the first one. A full string ends with the trailer unless it is `whole`. Null: it is
+# Python's to write.
 TEXT = (
     """
 declare i64 @llvm.cttz.i64(i64, i1)
-define internal fastcc ptr @text(ptr %o, ptr %p, i64 %cap, ptr %s) #0 {
+define internal fastcc ptr @text(ptr %o, ptr %p, i64 %cap, ptr %s, i1 %whole) #0 {
 entry:
   br label %words
 words:
@@ -183,6 +184,8 @@ byte_next:
   %j1 = add i64 %j, 1
   br label %bytes
 cut:
+  br i1 %whole, label %check, label %short
+short:
   %trailer_at = getelementptr i64, ptr %s, i64 {TRAILER}
   %trailer = load i64, ptr %trailer_at
   %size_at = getelementptr i64, ptr %s, i64 {TRAILER_SIZE}
@@ -195,7 +198,7 @@ trail:
   %ncut = add i64 %cap, %size
   br label %check
 check:
-  %n = phi i64 [ %n1, %found ], [ %j, %byte_load ], [ %ncut, %trail ]
+  %n = phi i64 [ %n1, %found ], [ %j, %byte_load ], [ %j, %cut ], [ %ncut, %trail ]
   %end = getelementptr i8, ptr %o, i64 %n
   %tty_at = getelementptr i64, ptr %s, i64 {TTY}
   %tty = load i64, ptr %tty_at

@@ -47,8 +47,8 @@ class _Text(Writer):
             case Pointer():
                 self.literal(b"0x")
                 self.radix(self.word(offset, t), 4)
-            case String(capacity=capacity):
-                self.string(offset, capacity)
+            case String(capacity, whole):
+                self.string(offset, capacity, whole)
             case _:
                 raise NotNative
 

@@ -101,9 +101,9 @@ class Writer:
         self.out = self.emit(f"getelementptr i8, ptr {self.out}, i64 {size}")
         self.bound += 5
 
-    def string(self, offset: int, capacity: int) -> None:
+    def string(self, offset: int, capacity: int, whole: bool) -> None:
         at = self.emit(f"getelementptr i8, ptr %r, i64 {offset}")
-        self.call("text", f"ptr {self.out}, ptr {at}, i64 {capacity}, ptr %s")
+        self.call("text", f"ptr {self.out}, ptr {at}, i64 {capacity}, ptr %s, i1 {'true' if whole else 'false'}")
         self.go_on_if(self.emit(f"icmp ne ptr {self.out}, null"))
         self.bound += capacity + 8  # and a trailer
 

@@ -144,7 +144,7 @@ def as_string(c: ExpressionChecker, value: typed.Expr) -> typed.Expr:
         case t.Pointer(to=t.Int(bits=8)):
             return read_string(c, value)
         case t.Array(element=t.Int(bits=8)):
-            return typed.Reinterpret(value, type=t.String(kind.count), span=value.span)
+            return typed.Reinterpret(value, type=t.String(kind.count, whole=True), span=value.span)
         case t.Named():
             from pytrace.functions.tables import spelt
 

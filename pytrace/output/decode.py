@@ -65,8 +65,8 @@ def decoder(type: t.Type) -> Decoder:
             return lambda data, at: data[at] != 0
         case t.Enum(_, bits, signed, members):
             return _enum(_unpacker(_INTS[bits, signed]), {value: name for name, value in reversed(members)})
-        case t.String(capacity):
-            return _string(capacity)
+        case t.String(capacity, whole):
+            return _string(capacity, str if whole else CutString)
         case t.Buffer(capacity):
             return _buffer(capacity)
         case t.Pointer():
@@ -132,11 +132,11 @@ def _enum(number: Decoder, names: dict[int, str]) -> Decoder:
     return read
 
 
-def _string(capacity: int) -> Decoder:
+def _string(capacity: int, full: type[str]) -> Decoder:
     def read(data: Buffer, at: int) -> str:
         raw = bytes(data[at : at + capacity])
         end = raw.find(0)
-        return text_of(raw[:end]) if end >= 0 else CutString(text_of(raw))
+        return text_of(raw[:end]) if end >= 0 else full(text_of(raw))
 
     return read
 
@@ -169,10 +169,20 @@ def _struct(type: t.Struct) -> Decoder:
 
 
 def _bitfield(field: t.Field) -> Decoder:
-    """The bits are a non-negative number, also where the member's C type is signed: bpftrace 0.27 reads them so."""
+    """The bits as a number of the member's C type, as an expression that reads the member alone has it: put back into
+    as many bytes as that type has, they are read as any member is. (bpftrace 0.27 takes all for unsigned.)"""
     size = (field.bit_offset + field.bit_size + 7) // 8
     mask = (1 << field.bit_size) - 1
-    return lambda data, at: int.from_bytes(data[at : at + size], "little") >> field.bit_offset & mask
+    sign = 1 << (field.bit_size - 1) if t.signedness(field.type)[1] else 0
+    full = decoder(field.type)
+    width = 8 * field.type.size
+
+    def read(data: Buffer, at: int) -> Any:
+        number = int.from_bytes(data[at : at + size], "little") >> field.bit_offset & mask
+        number = ((number ^ sign) - sign) & ((1 << width) - 1)
+        return full(number.to_bytes(width // 8, "little"), 0)
+
+    return read
 
 
 def _inet(data: Buffer, at: int) -> InetValue:

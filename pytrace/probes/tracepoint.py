@@ -45,8 +45,8 @@ def argument(field: TraceField, btf: Btf | None, space: ctext.Space) -> Arg:
         return Arg(field.name, Pointer(element, "kernel"), DataLoc(field.offset, relative))
     if field.count:
         inner = ctext.parse(field.ctype, btf, space, field.size // field.count, field.signed)
-        whole = String(field.count) if inner == ctext.CHAR else Array(inner, field.count)
-        return Arg(field.name, whole, CtxAddress(field.offset))
+        all_ = String(field.count, whole=True) if inner == ctext.CHAR else Array(inner, field.count)
+        return Arg(field.name, all_, CtxAddress(field.offset))
     type = ctext.parse(field.ctype, btf, space, field.size, field.signed)
     load: Load = CtxAddress(field.offset) if isinstance(type, Array | Struct) else CtxLoad(field.offset)
     return Arg(field.name, type, load)

@@ -585,4 +585,6 @@ def _complaint(counter: Counter, n: int) -> str:
             return f"{where}WARNING: {n} stacks end early: their memory could not be read"
         case "divide_by_zero":
             return f"{where}WARNING: {n} divisions by zero gave 1"
+        case "out_of_bounds":
+            return f"{where}WARNING: an index was out of bounds {n} times; what is not there reads as 0"
     return ""  # what was lost is told by the renderer

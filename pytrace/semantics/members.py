@@ -9,7 +9,7 @@ from pytrace.diagnostics import Span
 from pytrace.probes.base import CtxLoad, StackAddress
 from pytrace.semantics import typed
 from pytrace.semantics.hints import did_you_mean
-from pytrace.semantics.once import stable
+from pytrace.semantics.once import once, stable
 from pytrace.semantics.widen import convert
 from pytrace.syntax import ast
 
@@ -225,6 +225,12 @@ def _element(c: ExpressionChecker, value: typed.Expr, index: int, span: Span) ->
     return typed.Part(value, kind.offsets[index], type=parts[index], span=span)
 
 
+def _bounded(c: ExpressionChecker, address: typed.Expr, index: typed.Expr, count: int) -> typed.Expr:
+    """The address of an element that may not be there."""
+    element = c.binary("+", address, index, index.span)
+    return typed.Bounded(element, index, count, type=element.type, span=index.span)
+
+
 def index(c: ExpressionChecker, n: ast.Index) -> typed.Expr:
     """`a[i]` on pointers, arrays, strings and tuples."""
     value = c.expr(n.object)
@@ -257,5 +263,7 @@ def index(c: ExpressionChecker, n: ast.Index) -> typed.Expr:
         address = typed.Convert(value.address, type=t.Pointer(element, value.space), span=n.span)
         if size == 0:
             return c.error(n.span, f"'{element}' has no known size")
-        return dereference(c, c.binary("+", address, number, n.span), n.span)
+        if isinstance(number, typed.Const) or not count:
+            return dereference(c, c.binary("+", address, number, n.span), n.span)
+        return dereference(c, once(convert(number, t.UINT64), lambda i: _bounded(c, address, i, count)), n.span)
     return typed.Element(value, convert(number, t.UINT64), type=element, span=n.span)

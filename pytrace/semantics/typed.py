@@ -141,10 +141,20 @@ class Part(Expr):
 
 @record
 class Element(Expr):
-    """`object[index]` of an array or string that the program holds; out of bounds reads as zero."""
+    """`object[index]` of an array or string that the program holds; out of bounds reads as zero, and is counted."""
 
     object: Expr
     index: Expr
+
+
+@record
+class Bounded(Expr):
+    """The address of an array's element if `index` is below `count`; otherwise 0, where nothing can be read, and that
+    is counted."""
+
+    address: Expr
+    index: Expr
+    count: int
 
 
 @record

@@ -40,7 +40,8 @@ def join(a: t.Type, b: t.Type) -> t.Type | None:
         case t.Int(), t.Int():
             return join_ints(a, b)
         case t.String(), t.String():
-            return a if a.capacity >= b.capacity else b
+            longer = max(a.capacity, b.capacity)
+            return t.String(longer, all(s.whole or s.capacity < longer for s in (a, b)) and (a.whole or b.whole))
         case t.Buffer(), t.Buffer():
             return a if a.capacity >= b.capacity else b
         case t.Pointer(), t.Pointer():
@@ -111,8 +112,8 @@ def roomy(a: t.Type) -> t.Type:
     """The type with 64 bits for each integer in it and 64 bytes at least for each string: what a map of a live session
     has, because nobody knows what will be put into it later."""
     match a:
-        case t.String(capacity):
-            return t.String(max(capacity, _ROOM))
+        case t.String(capacity) if capacity < _ROOM:
+            return t.String(_ROOM)
         case t.Int(bits, signed):
             return t.Int(64, signed or bits < 64)
         case t.Tuple(elements):
@@ -149,7 +150,7 @@ def _capacities(a: t.Type) -> list[int]:
 def _cut(a: t.Type, capacity: int) -> t.Type:
     match a:
         case t.String():
-            return t.String(min(a.capacity, capacity))
+            return t.String(capacity) if capacity < a.capacity else a
         case t.Tuple(elements):
             return t.Tuple(tuple(_cut(e, capacity) for e in elements))
         case t.Record(fields):

@@ -113,3 +113,85 @@ def test_debugf_writes_to_the_trace_buffer(pytrace: Runner) -> None:
     line = next(text for text in tracefs.read_text().splitlines() if name in text)
     assert line.split(name)[1].split()[:2] == ["-5", "ffffffffff"]
     assert line.endswith("100%")
+
+
+# --- arrays, strings and bitfields of C ----------------------------------------------------------------------------
+
+
+def test_an_index_that_is_out_of_bounds_is_counted(pytrace: Runner) -> None:
+    script = """struct A { int a[4]; char n[5]; struct { int x; int y; } q[2]; int m[2][3]; };
+begin {
+  $p = (struct A *)curtask;
+  $i = 5; $less = -1; $k = 3; $one = 1;
+  print(($p->a[$i], $p->a[$less], $p->n[$i], $p->q[$i].x, $p->m[$one][$i]));
+  print(($p->a[$k] == $p->a[3], $p->q[$one].y == $p->q[1].y, $p->m[$one][$one] == $p->m[1][1]));
+  print(&$p->a[$k] == &$p->a[3]);
+  $held = (uint8[4])(uint32)0x01020304;
+  print(($held[$k], $held[$i], $p->a[@x++] == $p->a[0]));
+  for ($n : 0..10) { $sum = $p->a[$n]; }
+  exit();
+}"""
+    done = pytrace("-q", "-e", script)
+    assert done.stdout.strip() == "(0, 0, 0, 0, 0)\n(true, true, true)\ntrue\n(1, 0, true)\n\n\n@x: 1"
+    complaints = [line for line in done.stderr.splitlines() if "out of bounds" in line]
+    assert len(complaints) == 7, done.stderr
+    assert any(line.startswith("-e:10:") and " 6 times" in line for line in complaints)
+
+
+def test_an_array_of_characters_that_is_full_is_whole(pytrace: Runner) -> None:
+    script = (
+        "struct A { char n[5]; }; begin { $x = (uint64)0x6f6c6c6568; $p = (struct A *)&$x; print($p->n); "
+        'printf("%s|%7s\n", $p->n, $p->n); print(*$p); $v = $p->n; print(($v, 1)); $w = "longer than it"; $w = $p->n; '
+        "print($w); print(str($p->n)); @n[$p->n] = $p->n; @s = *$p; exit(); }"
+    )
+    done = pytrace("-q", "-e", script.replace("\n", "\\n"))
+    told = "hello\nhello|  hello\n{ .n = hello }\n(hello, 1)\nhello\nhello\n\n\n@n[hello]: hello\n@s: { .n = hello }"
+    assert done.stdout.strip() == told, done.stderr
+
+
+def test_text_that_was_cut_still_says_so(pytrace: Runner) -> None:
+    script = "config = { max_strlen = 4 } begin { $x = (uint64)0x6f6c6c6568; print(str((uint8 *)&$x)); exit(); }"
+    assert pytrace("-q", "-e", script).stdout.strip() == "hell.."
+
+
+def test_a_struct_and_its_bitfields_agree(pytrace: Runner) -> None:
+    """Every member as C reads it: printed alone, with the whole struct, in a map, and as JSON."""
+    script = """enum colour { RED = 1, GREEN, BLUE };
+enum sign { NEGATIVE = -2, POSITIVE = 1 };
+struct bits { int a : 3; int b : 3; unsigned c : 3; enum colour d : 4; enum sign e : 3; _Bool f : 1; int g : 15;
+  long long h : 40; };
+begin {
+  $low = (uint64)0x3fff82fd; $x = $low;
+  $p = (struct bits *)&$x;
+  print(($p->a, $p->b, $p->c, $p->d, $p->e, $p->f, $p->g));
+  print(*$p);
+  @m = *$p;
+  exit();
+}"""
+    done = pytrace("-q", "-e", script)
+    low = 0x3FFF82FD
+
+    def bits(first: int, width: int, signed: bool) -> int:
+        value = low >> first & ((1 << width) - 1)
+        return value - (1 << width) if signed and value >> (width - 1) else value
+
+    colour = {1: "RED", 2: "GREEN", 3: "BLUE"}.get(bits(9, 4, False), str(bits(9, 4, False)))
+    sign = {-2: "NEGATIVE", 1: "POSITIVE"}.get(bits(13, 3, True), str(bits(13, 3, True)))
+    values = [bits(0, 3, True), bits(3, 3, True), bits(6, 3, False), colour, sign]
+    values += ["true" if bits(16, 1, False) else "false", bits(17, 15, True)]
+    shown = [str(value) for value in values]
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"({', '.join(shown)})", done.stderr
+    whole = "{ " + ", ".join(f".{name} = {value}" for name, value in zip("abcdefg", shown, strict=True))
+    assert lines[1].startswith(whole)
+    assert lines[-1].startswith(f"@m: {whole}") or lines[-2].startswith(f"@m: {whole}")
+
+
+def test_structs_of_the_kernel_with_enums_as_bitfields_are_shown(pytrace: Runner) -> None:
+    script = (
+        'begin { print("before"); $p = (struct nf_hook_ops *)curtask; print($p->hook_ops_type); print(*$p); exit(); }'
+    )
+    done = pytrace("-q", "-e", script)
+    before, alone, whole = done.stdout.splitlines()[:3]
+    assert before == "before"
+    assert f".hook_ops_type = {alone}," in whole

@@ -28,7 +28,7 @@ def args(text: str, **kernel: str) -> dict[str, Arg]:
 
 def test_fields_become_arguments() -> None:
     found = args("t:sched:sched_switch")
-    assert found["prev_comm"] == Arg("prev_comm", String(16), CtxAddress(8))
+    assert found["prev_comm"] == Arg("prev_comm", String(16, whole=True), CtxAddress(8))
     assert found["prev_pid"] == Arg("prev_pid", INT32, CtxLoad(24))
     assert found["prev_state"] == Arg("prev_state", INT64, CtxLoad(32))
     assert found["hue"] == Arg("hue", COLOR, CtxLoad(40))

@@ -1,14 +1,13 @@
 """The kernel half: typed script in, `Program` out.
 
-Points become BPF programs here. Points that share a body and need not know which of them fired are one program with
-several attachments; system calls' points on one raw tracepoint are one program that dispatches on the number; a
-body that asks for its probe's name gets one program for each point, or an index (dispatch, attach cookie).
+Points become BPF programs here, by the plan of `plans`. Points that share a body and need not know which of them fired
+are one program with several attachments; a body that asks gets one program for each point, or an index (dispatch,
+attach cookie).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
@@ -17,23 +16,22 @@ from pytrace.codegen.helpers import FEATURES, Helper
 from pytrace.codegen.layout import lay_out
 from pytrace.codegen.link import Object
 from pytrace.codegen.lower import Lower
+from pytrace.codegen.plans import Body, Plan, nodes, plan
 from pytrace.codegen.unit import BpfProgram, Unit
 from pytrace.diagnostics import Diagnostic, ScriptError
 from pytrace.kernel.privileges import require
-from pytrace.probes.base import Point, SyscallGuard
-from pytrace.probes.lowering import merge, session
+from pytrace.probes.base import SyscallGuard
+from pytrace.probes.lowering import merge
 from pytrace.program import (
     BPF_F_RDONLY_PROG,
     EXIT_FLAG,
-    KprobeMulti,
     MapSpec,
     MapType,
     Program,
     ProgSpec,
     TestRun,
-    UprobeMulti,
 )
-from pytrace.record import fields, is_record, record, replace
+from pytrace.record import fields
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -51,110 +49,6 @@ STACK, FRAMES, MAPS = 512, 8, 64
 """What the kernel allows a program: MAX_BPF_STACK, MAX_CALL_FRAMES, MAX_USED_MAPS."""
 _LOOPS = typed.ForMap | typed.ForRange | typed.While
 _BYTEWISE = frozenset(("buf", "memcmp"))
-
-
-@record
-class Body:
-    """A probe's body in a program, for some of its points: all of them, or one."""
-
-    probe: typed.Probe
-    points: tuple[Point, ...]
-    fixed: int | None
-    """Which of the probe's points it is, if only one."""
-
-
-@record
-class Plan:
-    """A BPF program to be: its bodies run one after the other. In a `session` there are two, for the entry of functions
-    and for their return."""
-
-    name: str
-    bodies: tuple[Body, ...]
-    dispatch: bool = False
-    session: bool = False
-
-    @property
-    def points(self) -> tuple[Point, ...]:
-        return tuple(p for body in self.bodies for p in body.points)
-
-
-def plan(script: typed.Script, kernel: Kernel) -> list[Plan]:
-    """Which programs there will be."""
-    plans: list[Plan] = []
-    dispatched: dict[object, list[Body]] = {}
-    order: list[object] = []
-    for probe in script.probes:
-        for body in _bodies(probe):
-            point = body.points[0]
-            if point.guard is not None:
-                key: object = (point.attach, point.context.attach_btf, point.context.prog_type)
-                if key not in dispatched:
-                    order.append(key)
-                dispatched.setdefault(key, []).append(body)
-            else:
-                order.append(body)
-    sessions = _sessions([item for item in order if isinstance(item, Body)], kernel)
-    paired = {id(leave) for _, leave, _ in sessions.values()}
-    for item in order:
-        name = f"p{len(plans)}"
-        if isinstance(item, Body):
-            if id(item) in sessions:
-                plans.append(Plan(name, sessions[id(item)][2], session=True))
-            elif id(item) not in paired:
-                plans.append(Plan(name, (item,)))
-        else:
-            plans.append(Plan(name, tuple(dispatched[item]), dispatch=True))
-    return plans
-
-
-def _bodies(probe: typed.Probe) -> Iterator[Body]:
-    if len(probe.points) == 1:
-        yield Body(probe, probe.points, 0)
-    elif not probe.points:
-        return
-    elif probe.points[0].guard is not None or not probe.uses_probe or _has_cookies(probe.points):
-        yield Body(probe, probe.points, None)
-    else:
-        for i, point in enumerate(probe.points):
-            yield Body(probe, (point,), i)
-
-
-def _sessions(bodies: list[Body], kernel: Kernel) -> dict[int, tuple[Body, Body, tuple[Body, Body]]]:
-    """By the `id` of the body for the entry of functions: it, the one for their return, and both as they are in one
-    program. Each is in one pair at most."""
-    found: dict[int, tuple[Body, Body, tuple[Body, Body]]] = {}
-    free = [b for b in bodies if getattr(b.points[0].attach, "returns", False)]
-    for enter in bodies:
-        for leave in free if not getattr(enter.points[0].attach, "returns", True) else ():
-            both = session(enter.points, leave.points, kernel)
-            if both is not None:
-                one, other = (replace(body, points=points) for body, points in zip((enter, leave), both, strict=True))
-                found[id(enter)] = enter, leave, (one, other)
-                free.remove(leave)
-                break
-    return found
-
-
-def _has_cookies(points: tuple[Point, ...]) -> bool:
-    return all(isinstance(p.attach, KprobeMulti | UprobeMulti) for p in points)
-
-
-def nodes(node: object) -> Iterator[object]:
-    """Everything below a typed node, subprograms' bodies included."""
-    yield node
-    if isinstance(node, tuple):
-        for item in node:
-            yield from nodes(item)
-    elif isinstance(node, typed.SubprogramSymbol):
-        yield from nodes(node.body)
-    elif isinstance(node, typed.Node):
-        for f in fields(node):
-            if f.name not in ("span", "type"):
-                value = getattr(node, f.name)
-                if isinstance(value, tuple | typed.SubprogramSymbol) or (
-                    is_record(value) and isinstance(value, typed.Node)
-                ):
-                    yield from nodes(value)
 
 
 def _needs_frame(body: Body) -> bool:
@@ -178,14 +72,22 @@ def _looks_behind_nul(node: object) -> bool:
 
 
 def build(
-    script: typed.Script, source: Source, kernel: Kernel, options: Options, config: Config, *, spill: bool = False
+    script: typed.Script,
+    source: Source,
+    kernel: Kernel,
+    options: Options,
+    config: Config,
+    *,
+    joined: bool = True,
+    spill: bool = False,
 ) -> Unit:
-    """Emits every program's IR into a new unit, which then has everything but machine code. With `spill` values live
-    in memory of the CPU where they would otherwise be on the stack, which is slower."""
+    """Emits every program's IR into a new unit, which then has everything but machine code. Unless `joined`, probes on
+    one place are programs of their own. With `spill` values live in memory of the CPU where they would otherwise be on
+    the stack, which is slower."""
     unit = Unit(source, kernel, options, config)
     unit.spill, unit.script = spill, script
     unit.exact = any(_looks_behind_nul(n) for p in script.probes for n in nodes((p.body, p.predicate)))
-    unit.plans = plan(script, kernel)
+    unit.plans = plan(script, kernel, joined=joined)
     if len(unit.plans) > config.max_bpf_progs:
         text = f"this makes {len(unit.plans)} BPF programs; the limit is {config.max_bpf_progs}"
         hint = "raise it: config = { max_bpf_progs = N }"
@@ -235,16 +137,17 @@ def _emit(unit: Unit, p: Plan) -> None:
         # What a test probe returns is its verdict.
         lo.returns_value = True
         f.result()
-    if p.session:
-        enter, leave = p.bodies
+    if p.entering:
         at_entry, at_return, done = f.label("entry"), f.label("return"), f.label("done")
         returning = f.kernel_function("bpf_session_is_return", "i64", "ptr %ctx")
         f.branch(f.truth(f.binary("and", returning, 1)), at_return, at_entry)
         f.place(at_entry)
-        _emit_body(unit, lo, p, enter)
+        for body in p.bodies[: p.entering]:
+            _emit_body(unit, lo, p, body)
         f.jump(done)
         f.place(at_return)
-        _emit_body(unit, lo, p, leave)
+        for body in p.bodies[p.entering :]:
+            _emit_body(unit, lo, p, body)
         f.place(done)
     else:
         for body in p.bodies:
@@ -263,8 +166,9 @@ def _emit_body(unit: Unit, lo: Lower, p: Plan, body: Body) -> None:
     program.context = probe.context
     program.fixed_point = body.fixed
     program.point_operand = ""
-    first = len(unit.probes)
-    unit.probes += [point.name for point in body.points]
+    first = unit.probes.index(body.points[0].name) if body.again else len(unit.probes)
+    if not body.again:
+        unit.probes += [point.name for point in body.points]
     program.probe_index = str(first)
     f.at(probe.span)
     if probe.context.unless_null is not None:
@@ -375,10 +279,16 @@ def assemble(unit: Unit) -> tuple[Unit, bytes]:
     """The ELF object of a unit; where that needs more stack than there is, of one that was emitted anew."""
     elf = llvm.emit_object(llvm.optimise(unit.text()))
     obj = Object(elf)
-    if unit.script is not None and any(obj.stack(p.name)[0] > STACK for p in unit.plans):
-        source = unit.module.source
-        unit = build(unit.script, source, unit.kernel, unit.options, unit.config, spill=True)
+    script, source = unit.script, unit.module.source
+    for spill in (False, True):
+        large = [p for p in unit.plans if obj.stack(p.name)[0] > STACK]
+        if script is None or not large:
+            break
+        if not spill and all(len(p.bodies) == 1 for p in large):
+            continue  # there is nothing to be taken apart
+        unit = build(script, source, unit.kernel, unit.options, unit.config, joined=False, spill=spill)
         elf = llvm.emit_object(llvm.optimise(unit.text()))
+        obj = Object(elf)
     return unit, elf
 
 
@@ -442,7 +352,7 @@ _ALWAYS = frozenset(("ring", "counters"))
 def _prog(obj: Object, p: Plan) -> ProgSpec:
     linked = obj.link(p.name)
     context = p.bodies[0].points[0].context
-    points = p.bodies[0].points if p.session else p.points
+    points = p.points if p.dispatch else p.bodies[0].points
     span = p.bodies[0].probe.span
     return ProgSpec(
         name=p.name,

@@ -24,8 +24,8 @@ from pytrace.program import (
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
-    from pytrace.codegen.bpf import Plan
     from pytrace.codegen.clang import Foreign
+    from pytrace.codegen.plans import Plan
     from pytrace.diagnostics import Source, Span
     from pytrace.kernel import Kernel
     from pytrace.options import Options

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pytrace.kernel import KernelError
-from pytrace.program import Iter, MapSpec, MapType, PerfEvent, Program, ProgSpec, Signal, TestRun, Watchpoint
+from pytrace.program import (
+    Attach,
+    Iter,
+    Kprobe,
+    KprobeMulti,
+    MapSpec,
+    MapType,
+    PerfEvent,
+    Program,
+    ProgSpec,
+    Signal,
+    TestRun,
+    Tracing,
+    Uprobe,
+    UprobeMulti,
+    Watchpoint,
+)
 from pytrace.runtime.attach import AttachError, Link, Place, attach, detach, walk
 from pytrace.runtime.books import Books
 from pytrace.runtime.limits import make_room
@@ -120,11 +136,12 @@ class Loaded:
         return bool(self.signals) or any(not link.iterator for link in self.links)
 
     def attach(self, missed: Callable[[AttachError], None]) -> None:
-        """Attaches everything, in order. What cannot be attached is given to `missed`, which may raise it."""
+        """Attaches everything, so that programs on one place run in their order. What cannot be attached is given to
+        `missed`, which may raise it."""
         cpus = len(self.place.kernel.online_cpus)
         specs = [spec for prog in self.programs for spec in prog.spec.attach]
         make_room(sum(cpus if isinstance(spec, PerfEvent | Watchpoint) else 1 for spec in specs))
-        for prog in self.programs:
+        for prog in _to_attach(self.programs):
             for spec in prog.spec.attach:
                 try:
                     link = attach(spec, prog, self.place)
@@ -250,3 +267,20 @@ def _kind(key: object) -> str:
 
 
 __all__ = ["Handle", "Loaded", "MapMismatch", "ProgSpec"]
+
+
+def _to_attach(programs: Sequence[LoadedProgram]) -> list[LoadedProgram]:
+    """The programs in the order in which they are to be attached. On functions of programs, and at the entry of those
+    of the kernel, what comes last runs first."""
+    last_first = [any(map(_runs_before_older, prog.spec.attach)) for prog in programs]
+    turned = iter([prog for prog, last in zip(programs, last_first, strict=True) if last][::-1])
+    return [next(turned) if last else prog for prog, last in zip(programs, last_first, strict=True)]
+
+
+def _runs_before_older(spec: Attach) -> bool:
+    match spec:
+        case Uprobe() | UprobeMulti() | Tracing():
+            return True
+        case Kprobe(returns=returns) | KprobeMulti(returns=returns):
+            return not returns
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -195,3 +196,68 @@ def test_structs_of_the_kernel_with_enums_as_bitfields_are_shown(pytrace: Runner
     before, alone, whole = done.stdout.splitlines()[:3]
     assert before == "before"
     assert f".hook_ops_type = {alone}," in whole
+
+
+# --- several probes on one place ---------------------------------------------------------------------------------
+
+CALLS = """
+#include <sys/sdt.h>
+__attribute__((noinline)) int f(int x) { __asm__ volatile(""); return x + 1; }
+__attribute__((noinline)) int g(int x) { __asm__ volatile(""); return x + 2; }
+int main(void) { f(1); g(1); DTRACE_PROBE1(prov, first, 1); DTRACE_PROBE1(prov, second, 2); return 0; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "wanted"),
+    [
+        ("uprobe:P:f { print(1); } uprobe:P:f { print(2); } uprobe:P:f { print(3); }", "1 2 3"),
+        ("uprobe:P:f { print(1); } uprobe:P:f,uprobe:P:g { print(2); } uprobe:P:f { print(3); }", "1 2 3 2"),
+        ("uretprobe:P:f { print(1); } uretprobe:P:f { print(2); } uprobe:P:f { print(0); }", "0 1 2"),
+        (
+            "uprobe:P:f { print(1); } uretprobe:P:f { print(3); } uprobe:P:f { print(2); } ur:P:f { print(4); }",
+            "1 2 3 4",
+        ),
+        ("uretprobe:P:f { print(2); } uretprobe:P:f,uretprobe:P:g { print(3); } uprobe:P:f { print(1); }", "1 2 3 3"),
+        ("usdt:P:first { print(1); } usdt:P:* { print(2); } usdt:P:first { print(arg0 + 2); }", "1 2 3 2"),
+        ("uprobe:P:f { print(1); exit(); } uprobe:P:f { print(2); }", "1"),
+        (
+            "uprobe:P:f /arg0 == 5/ { print(1); } uprobe:P:f { if (arg0) { return; } print(2); } u:P:f { print(3); }",
+            "3",
+        ),
+        ("uprobe:P:f { for ($i : 1..3) { print($i); } } uprobe:P:f { $i = func; print($i); }", "1 2 f"),
+        ("uprobe:P:f,uprobe:P:f { print(1); } begin,begin { print(0); }", "0 0 1 1"),
+        ("uprobe:P:f { @++; } uprobe:P:f { @++; } uprobe:P:f { print((@, 1)); clear(@); }", "(2, 1)"),
+    ],
+)
+def test_probes_on_one_place_run_in_the_script_s_order(
+    pytrace: Runner, compile_c: Callable[..., Path], script: str, wanted: str
+) -> None:
+    program = compile_c(CALLS)
+    done = pytrace("-q", "-e", script.replace("P:", f"{program}:"), "-c", program)
+    assert done.stdout.split() == wanted.split(" "), done.stderr
+
+
+def test_a_place_that_is_named_twice_counts_twice(pytrace: Runner) -> None:
+    point = "tracepoint:syscalls:sys_enter_getpgid"
+    script = f"{point}, tracepoint:syscalls:sys_enter_getsid, {point} {{ @[probe] = count(); }}"
+    done = pytrace("-e", script, "-c", "python3 -c 'import os; os.getpgid(0)'")
+    assert done.stdout.strip() == f"@[{point}]: 2", done.stderr
+    assert "Attached 3 probes" in done.stderr
+
+
+def test_probes_on_one_place_that_need_too_much_stack_together(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    program = compile_c(CALLS)
+    numbers = " ".join(f"$v{i} = arg0 + {i}; @s[$v{i}] = sum($v{i});" for i in range(20))
+    script = "".join(f"uprobe:{program}:f {{ {numbers} print({i}); }}" for i in range(4))
+    done = pytrace("-q", "-e", script, "-c", program)
+    assert done.stdout.split()[:4] == ["0", "1", "2", "3"], done.stderr
+
+
+def test_system_calls_probes_may_use_more_maps_than_one_program_can(pytrace: Runner) -> None:
+    parts = []
+    for call, name in (("getpgid", "a"), ("getsid", "b"), ("getpgid", "c")):
+        counts = " ".join(f"@{name}{i}[1] = count();" for i in range(40))
+        parts.append(f"tracepoint:syscalls:sys_enter_{call} {{ {counts} }}")
+    done = pytrace("-q", "-e", " ".join(parts), "-c", "python3 -c 'import os; os.getsid(0); os.getpgid(0)'")
+    assert done.stdout.count("[1]: 1") == 120, done.stderr

@@ -1,0 +1,242 @@
+"""Which BPF programs a script becomes.
+
+Bodies on the same places are one program that runs them in the script's order: programs of their own would run in that
+of the kernel, which for most kinds of links begins with the one that came last. A function's entry and its return are
+one program where the kernel has such links. System calls' points on one raw tracepoint are one that dispatches on the
+number. A body that asks which of its points fired gets a program for each, where nothing else tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pytrace.probes.base import Point
+from pytrace.probes.lowering import session
+from pytrace.program import Kprobe, KprobeMulti, Tracing, Uprobe, UprobeMulti
+from pytrace.record import fields, is_record, record, replace
+from pytrace.semantics import typed
+
+if TYPE_CHECKING:
+    from pytrace.kernel import Kernel
+
+MAX_MAPS = 54
+"""Of the script's maps in one program: the kernel allows 64 maps, and ring, counters, stacks, … are among them."""
+
+
+@record
+class Body:
+    """A probe's body in a program, for some of its points: all of them, or one."""
+
+    probe: typed.Probe
+    points: tuple[Point, ...]
+    fixed: int | None
+    """Which of the probe's points it is, if only one."""
+    again: bool = False
+    """Whether it is one of the points of another body, named once more."""
+
+
+@record
+class Plan:
+    """A BPF program to be: its bodies run one after the other. All have the same places, unless they are told apart by
+    `dispatch`. With `entering`, so many of them are for the entry of functions, and the others for their return."""
+
+    name: str
+    bodies: tuple[Body, ...]
+    dispatch: bool = False
+    entering: int = 0
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(p for body in self.bodies for p in body.points)
+
+
+Group = list[Body]
+"""Bodies on the same places, in the script's order."""
+
+
+def plan(script: typed.Script, kernel: Kernel, *, joined: bool = True) -> list[Plan]:
+    """Which programs there will be. Unless `joined`, bodies on the same places are not put together."""
+    groups: list[Group] = []
+    dispatched: dict[object, Group] = {}
+    for probe in script.probes:
+        for body in _bodies(probe):
+            point = body.points[0]
+            if point.guard is None:
+                if joined:
+                    _join(body, groups)
+                else:
+                    groups.append([body])
+                continue
+            key = (point.attach, point.context.attach_btf, point.context.prog_type)
+            known = dispatched.get(key)
+            if known is None or not _have_room(known, body):
+                groups.append(known := [])
+                dispatched[key] = known
+            known.append(body)
+    sessions = _sessions(groups, kernel)
+    paired = {id(leave) for leave, _ in sessions.values()}
+    plans: list[Plan] = []
+    for group in groups:
+        if id(group) in paired:
+            continue
+        name = f"p{len(plans)}"
+        if id(group) in sessions:
+            plans.append(Plan(name, sessions[id(group)][1], entering=len(group)))
+        else:
+            plans.append(Plan(name, tuple(group), dispatch=group[0].points[0].guard is not None))
+    return plans
+
+
+def _bodies(probe: typed.Probe) -> Iterator[Body]:
+    points = probe.points
+    if not points:
+        return
+    if len(points) == 1:
+        yield Body(probe, points, 0)
+    elif points[0].guard is not None or not probe.uses_probe or _has_cookies(points):
+        yield Body(probe, points, None)
+        yield from (Body(probe, (points[i],), i, again=True) for i in _doubles(points))
+    else:
+        for i, point in enumerate(points):
+            yield Body(probe, (point,), i)
+
+
+def _doubles(points: tuple[Point, ...]) -> Iterator[int]:
+    """Which points are named once more, where one program is attached to a place only once: the body is to run for each
+    time."""
+    seen = set()
+    for i, point in enumerate(points):
+        key = (point.attach, point.guard, point.context.attach_btf, point.context.attach_module)
+        if key in seen and not isinstance(point.attach, KprobeMulti | UprobeMulti):
+            yield i
+        seen.add(key)
+
+
+def _has_cookies(points: tuple[Point, ...]) -> bool:
+    return all(isinstance(p.attach, KprobeMulti | UprobeMulti) for p in points)
+
+
+# --- bodies on the same places -----------------------------------------------------------------------------------
+
+
+def _join(body: Body, groups: list[Group]) -> None:
+    """Adds a body to the last group that has something of its places in common, if it has them all in common."""
+    places = _places(body)
+    for group in reversed(groups if places else ()):
+        common = _places(group[0])
+        if places.isdisjoint(common):
+            continue
+        if _is_same(group[0], body) and _have_room(group, body):
+            group.append(body)
+            return
+        break
+    groups.append([body])
+
+
+def _places(body: Body) -> frozenset[object]:
+    """Where a body runs, of the kinds of places whose programs run in an order that is not that of their attaching."""
+    found: set[object] = set()
+    for point in body.points:
+        match point.attach:
+            case Uprobe(path, offset, returns):
+                found.add((path, offset, returns))
+            case UprobeMulti(path, offsets):
+                found.update((path, offset, point.attach.returns) for offset in offsets)
+            case Kprobe(function, offset, address, returns):
+                found.add((function, offset, address, returns))
+            case KprobeMulti(functions):
+                found.update((function, 0, 0, point.attach.returns) for function in functions)
+            case Tracing(target):
+                context = point.context
+                found.add((context.attach_module, context.attach_btf, context.expected_attach_type, target))
+    return frozenset(found)
+
+
+def _is_same(one: Body, other: Body) -> bool:
+    """Whether one program can run both: they are attached alike."""
+
+    def ways(body: Body) -> list[object]:
+        return [
+            (p.attach, c.prog_type, c.expected_attach_type, c.attach_btf, c.attach_module, c.sleepable, c.returns)
+            for p in body.points
+            for c in (p.context,)
+        ]
+
+    return ways(one) == ways(other)
+
+
+def _have_room(group: Group, body: Body) -> bool:
+    """Whether the kernel allows a program that uses the maps of all of them."""
+    used = {id(m) for b in (*group, body) for m in _maps(b)}
+    return len(used) <= MAX_MAPS
+
+
+def _maps(body: Body) -> Iterator[typed.MapSymbol]:
+    for node in nodes((body.probe.body, body.probe.predicate)):
+        symbol = getattr(node, "map", None)
+        if isinstance(symbol, typed.MapSymbol):
+            yield symbol
+
+
+# --- entry and return ------------------------------------------------------------------------------------------------
+
+
+def _sessions(groups: Sequence[Group], kernel: Kernel) -> dict[int, tuple[Group, tuple[Body, ...]]]:
+    """By the `id` of the group for the entry of functions: the one for their return, and the bodies of both as they are
+    in one program, which runs where the first stands. Each is in one pair at most."""
+    found: dict[int, tuple[Group, tuple[Body, ...]]] = {}
+    free = {i for i, group in enumerate(groups) if getattr(group[0].points[0].attach, "returns", False)}
+    for i, enter in enumerate(groups):
+        if getattr(enter[0].points[0].attach, "returns", True):
+            continue
+        for j in sorted(free):
+            both = session(enter[0].points, groups[j][0].points, kernel)
+            if both is None or _passes(groups, i, j):
+                continue
+            first, second = both
+            bodies = [_in_session(body, first) for body in enter] + [_in_session(body, second) for body in groups[j]]
+            if not _have_room(bodies[:-1], bodies[-1]):
+                continue
+            found[id(enter)] = groups[j], tuple(bodies)
+            free.remove(j)
+            break
+    return found
+
+
+def _passes(groups: Sequence[Group], to: int, start: int) -> bool:
+    """Whether a group for the return of functions would pass another of some of them by being moved."""
+    places = _places(groups[start][0])
+    between = groups[min(to, start) + 1 : max(to, start)]
+    return any(not places.isdisjoint(_places(group[0])) for group in between)
+
+
+def _in_session(body: Body, points: tuple[Point, ...]) -> Body:
+    """The body with the attachment of `points`, which are its own in a session."""
+    changed = (
+        replace(
+            p,
+            attach=s.attach,
+            context=replace(p.context, expected_attach_type=s.context.expected_attach_type),
+        )
+        for p, s in zip(body.points, points, strict=True)
+    )
+    return replace(body, points=tuple(changed))
+
+
+def nodes(node: object) -> Iterator[object]:
+    """Everything below a typed node, subprograms' bodies included."""
+    yield node
+    if isinstance(node, tuple):
+        for item in node:
+            yield from nodes(item)
+    elif isinstance(node, typed.SubprogramSymbol):
+        yield from nodes(node.body)
+    elif isinstance(node, typed.Node):
+        for f in fields(node):
+            if f.name not in ("span", "type"):
+                value = getattr(node, f.name)
+                if isinstance(value, tuple | typed.SubprogramSymbol) or (
+                    is_record(value) and isinstance(value, typed.Node)
+                ):
+                    yield from nodes(value)

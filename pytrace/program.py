@@ -15,6 +15,8 @@ CPU of `Program.cpus` a row of `counter_stride` bytes holding one u64 for each e
 
 Layout of per-CPU slots (`Storage.PERCPU_SLOT`): for each of `Program.cpus` CPUs (a power of two, so that a
 program can mask the CPU number) a row of `UserMap.stride` bytes that begins with one value.
+An element of a striped hash (`Storage.STRIPED_HASH`) is a power of two of rows of `UserMap.stride` bytes; a CPU adds to
+the row of its number modulo the number of rows.
 A plain slot (`Storage.SLOT`) is the value, padded to 8 bytes, then a u64 that is 1 once the map was assigned.
 
 Two maps hold what `dw_ustack` unwinds stacks by; a program that has them says so in `Program.unwinding`, and the
@@ -100,6 +102,7 @@ class Storage(enum.Enum):
     PERCPU_SLOT = "percpu_slot"
     HASH = "hash"
     PERCPU_HASH = "percpu_hash"
+    STRIPED_HASH = "striped_hash"
     QUEUE = "queue"
 
 
@@ -336,19 +339,30 @@ class EventSpec:
 class Counter:
     """One counter of the counters map.
 
-    kind `lost`: records that found no room; `map_full`: updates of the script map
-    `subject` that found no room; `stack_lost`: stacks not kept; `loop_limit`: loops cut short;
-    `divide_by_zero`: divisions whose result is 1 for want of a better; `out_of_bounds`: elements of arrays that are not
-    there, and read as 0; `helper_error`: failed probe reads and helpers,
-    kept with `-k`. Of unwound stacks, `unwind_process`: those that are empty, because their process was not named;
-    `unwind_unknown` and `unwind_fault`: those that end early, in code of which nothing is known, or where memory
-    cannot be read.
+    lost            records that found no room
+    map_full        updates of the script map `subject` that found it full
+    map_failed      those for which there was no memory at that moment
+    bad_prefix      those whose prefix is longer than its address
+    sample_lost     samples of an aggregation that came while another was added
+    stack_lost      stacks not kept
+    run_lost        runs of a probe that came while too many others on the CPU were interrupted
+    loop_limit      loops cut short
+    divide_by_zero  divisions whose result is 1 for want of a better
+    out_of_bounds   elements of arrays that are not there, and read as 0
+    helper_error    failed probe reads and helpers, kept with `-k`
+    unwind_process  unwound stacks that are empty, because their process was not named
+    unwind_unknown  those that end early in code of which nothing is known
+    unwind_fault    those that end early where memory cannot be read
     """
 
     kind: Literal[
         "lost",
         "map_full",
+        "map_failed",
+        "bad_prefix",
+        "sample_lost",
         "stack_lost",
+        "run_lost",
         "loop_limit",
         "divide_by_zero",
         "out_of_bounds",

@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
-from pytrace.codegen import access, ids, llvm
+from pytrace.codegen import access, ids, llvm, preemption
 from pytrace.codegen.helpers import FEATURES, Helper
 from pytrace.codegen.layout import lay_out
 from pytrace.codegen.link import Object
@@ -99,11 +99,12 @@ def build(
         for node in nodes(body.probe.body)
     )
     bodies = Counter(body.probe.ordinal for p in unit.plans for body in p.bodies)
+    preemptible = {b.probe.ordinal for p in unit.plans for b in p.bodies if preemption.possible(p.points, kernel)}
     for symbol in script.maps:
         if not isinstance(symbol.value, t.Unknown):
             shared = options.live or sum(bodies[writer] for writer in symbol.writers) > 1
-            no_prealloc = kernel.features.has("hash_on_demand") if symbol.key is not None else False
-            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, no_prealloc, shared)
+            shared = shared or not preemptible.isdisjoint(symbol.writers)
+            unit.maps[symbol.name] = lay_out(symbol, unit.cpus, config.max_map_keys, kernel.features, shared)
     for p in unit.plans:
         _emit(unit, p)
     _check_features(unit)
@@ -126,13 +127,16 @@ def _check_features(unit: Unit) -> None:
 
 def _emit(unit: Unit, p: Plan) -> None:
     context = p.bodies[0].probe.context
-    program = BpfProgram(p.name, context, p.points, any(_needs_frame(b) for b in p.bodies))
+    has_callbacks = any(_needs_frame(b) for b in p.bodies)
+    program = BpfProgram(p.name, context, p.points, has_callbacks, preemption.possible(p.points, unit.kernel))
     span = p.bodies[0].probe.span
     f = unit.module.function(p.name, ("ctx",), main=True, span=span)
     program.entry = f
     if program.has_callbacks:
         f.store_pointer("%ctx", f.offset("%frame", program.context_slot()))
     lo = Lower(unit, program, f, None)
+    if program.preemptible:
+        preemption.begin(lo)
     if isinstance(p.points[0].attach, TestRun):
         # What a test probe returns is its verdict.
         lo.returns_value = True
@@ -152,7 +156,9 @@ def _emit(unit: Unit, p: Plan) -> None:
     else:
         for body in p.bodies:
             _emit_body(unit, lo, p, body)
-    if program.has_callbacks:
+    if program.preemptible:
+        preemption.end(lo)
+    if program.framed:
         f.frame(program.frame_size)
     f.ret(f.op(f"trunc i64 {f.load('%result')} to i32") if lo.returns_value else str(context.returns))
 

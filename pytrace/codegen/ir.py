@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pytrace.diagnostics import Source, Span
 
 SECTION = "."  # before a function's name: ELF sections and symbols share one name space
-POINTERS = frozenset(("ctx", "map", "key", "value", "frame"))
+POINTERS = frozenset(("ctx", "map", "key", "value", "frame", "place"))
 ATTRIBUTES = 'nounwind "no-builtins"'
 
 
@@ -68,7 +68,7 @@ class Module:
         """A function of the kernel, which the loader resolves against BTF."""
         self._declared[name] = signature
 
-    def function(self, name: str, params: tuple[str, ...], *, main: bool, span: Span) -> Function:
+    def function(self, name: str, params: tuple[str, ...], *, main: bool, span: Span, inline: bool = False) -> Function:
         """A function; its parameters are words, but for those whose names say that they are pointers. A `main` one is
         a program's entry and returns i32, others are internal and return i64."""
         types = [self._int if main else self._long]
@@ -92,7 +92,7 @@ class Module:
         self._metadata[nodes] = f"!{{{', '.join(f'!{v}' for v in variables)}}}"
         parameters = ", ".join(f"{'ptr' if p in POINTERS else 'i64'} %{p}" for p in params)
         linkage = "" if main else "internal "
-        noinline = "" if main else "noinline "
+        noinline = "" if main else "alwaysinline " if inline else "noinline "
         result = "i32" if main else "i64"
         head = f'define {linkage}{result} @"{name}"({parameters}) {noinline}{ATTRIBUTES}'
         head += f' section "{SECTION}{name}" !dbg !{scope}'
@@ -123,6 +123,7 @@ class Function:
         self.returns = returns
         self._head = head
         self._scope = scope
+        self._stack: list[str] = []
         self._entry: list[str] = []
         self._lines: list[str] = []
         self._count = 0
@@ -241,25 +242,36 @@ class Function:
         name = f"%s{self._count}"
         if zeroed:
             size = (size + 7) // 8 * 8
-        self._entry.append(f"  {name} = alloca [{size} x i8], align {align}")
+        self._stack.append(f"  {name} = alloca [{size} x i8], align {align}")
         for at in range(0, size if zeroed else 0, 8):
-            self._entry.append(f"  {name}.{at} = getelementptr i8, ptr {name}, i64 {at}")
-            self._entry.append(f"  store i64 0, ptr {name}.{at}, align 8")
+            self._stack.append(f"  {name}.{at} = getelementptr i8, ptr {name}, i64 {at}")
+            self._stack.append(f"  store i64 0, ptr {name}.{at}, align 8")
         return name
 
     def frame(self, size: int) -> None:
         """Gives `%frame` its size: zeroed memory that callbacks share with the entry function."""
         stores = [f"  %frame.{at} = getelementptr i8, ptr %frame, i64 {at}" for at in range(0, size, 8)]
         stores += [f"  store i64 0, ptr %frame.{at}, align 8" for at in range(0, size, 8)]
-        self._entry[:0] = [f"  %frame = alloca [{size} x i8], align 8", *stores]
+        self._stack[:0] = [f"  %frame = alloca [{size} x i8], align 8", *stores]
 
     def result(self) -> None:
         """Makes `%result`, where `return` leaves its value."""
-        self._entry += ["  %result = alloca i64, align 8", "  store i64 0, ptr %result, align 8"]
+        self._stack += ["  %result = alloca i64, align 8", "  store i64 0, ptr %result, align 8"]
 
-    def at_entry(self, text: str) -> None:
-        """An instruction that runs before everything else."""
-        self._entry.append(f"  {text}, !dbg !{self._location}")
+    def at_entry(self, *lines: str) -> None:
+        """Instructions that run before everything else."""
+        self._entry += self._located(lines)
+
+    def entry_place(self) -> int:
+        """What stands for this place among the instructions that run before everything else."""
+        return len(self._entry)
+
+    def at_entry_place(self, place: int, *lines: str) -> None:
+        """Puts instructions at a place that `entry_place` gave, before those that came since."""
+        self._entry[place:place] = self._located(lines)
+
+    def _located(self, lines: tuple[str, ...]) -> list[str]:
+        return [f"  {line}, !dbg !{self._location}" for line in lines]
 
     def offset(self, pointer: str, offset: int | str) -> str:
         """`pointer` plus bytes."""
@@ -281,6 +293,11 @@ class Function:
             value = int(value) & ((1 << bits) - 1)
         head = "store volatile" if volatile else "store"
         self.emit(f"{head} i{bits} {value}, ptr {pointer}, align {align or bits // 8}")
+
+    def compare_exchange(self, pointer: str, old: str, new: str) -> str:
+        """Atomically puts `new` where `old` is (5.12+); an i1, whether it was there."""
+        pair = self.op(f"cmpxchg ptr {pointer}, i64 {old}, i64 {new} seq_cst seq_cst, align 8")
+        return self.op(f"extractvalue {{ i64, i1 }} {pair}, 1")
 
     def load_pointer(self, pointer: str) -> str:
         return self.op(f"load ptr, ptr {pointer}, align 8")
@@ -320,6 +337,10 @@ class Function:
         name = f"%v{self._count}"
         self.emit(f'{name} = call i64 asm sideeffect "", "=r,0"(i64 {value})')
         return name
+
+    def fence(self) -> None:
+        """Keeps the optimiser from moving memory accesses across."""
+        self.emit('call void asm sideeffect "", "~{memory}"()')
 
     def pinned(self, value: str) -> str:
         """The same word, made here and nowhere else: no other value looks to LLVM as if it could be made together with
@@ -377,4 +398,4 @@ class Function:
         return self.op(f'call i64 @"{name}"({", ".join(args)})')
 
     def text(self) -> str:
-        return "\n".join([self._head + " {", "entry:", *self._entry, *self._lines, "}"])
+        return "\n".join([self._head + " {", "entry:", *self._stack, *self._entry, *self._lines, "}"])

@@ -220,7 +220,7 @@ def call_subprogram(lo: Lower, e: typed.SubprogramCall) -> str:
     if e.subprogram.foreign is not None:
         return _call_foreign(lo, e.subprogram.foreign, args)
     name = _subprogram(lo, e.subprogram)
-    frame = ["ptr %frame"] if lo.program.has_callbacks else []
+    frame = ["ptr %frame"] if lo.program.framed else []
     return lo.f.call(name, *frame, *(f"i64 {a}" for a in args))
 
 
@@ -263,7 +263,7 @@ def _subprogram(lo: Lower, symbol: typed.SubprogramSymbol) -> str:
     name = f"{lo.program.name}_fn_{symbol.name}"
     lo.program.functions[symbol.name] = name
     params = tuple(f"p{i}" for i in range(len(symbol.params)))
-    frame = ("frame",) if lo.program.has_callbacks else ()
+    frame = ("frame",) if lo.program.framed else ()
     f = lo.unit.module.function(name, frame + params, main=False, span=symbol.span)
     inner = Lowering(lo.unit, lo.program, f, "done")
     inner.returns_value = True

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
-from pytrace.codegen import access, compare, events, loops, maps, statements, writers
+from pytrace.codegen import access, compare, events, loops, maps, preemption, statements, writers
 from pytrace.codegen.helpers import Helper
 from pytrace.codegen.ir import Function
 from pytrace.codegen.unit import BpfProgram, Unit
@@ -60,12 +60,12 @@ class Lower:
     def scratch(self, size: int) -> str:
         """A pointer to `size` bytes of this program's own per-CPU memory."""
         if not self._scratch:
-            cpu, f = self.cpu(), self.f
-            self._scratch = f"%scratch.{f.name}"
-            at = f"%scratch.at.{f.name}"
-            f.at_entry(f"{at} = mul i64 {cpu}, {self.unit.SCRATCH_STRIDE}")
-            f.at_entry(f"{self._scratch} = getelementptr i8, ptr {self.unit.value('scratch')}, i64 {at}")
+            self._scratch = preemption.scratch(self)
         return self.f.offset(self._scratch, self.unit.scratch(size))
+
+    def frame(self) -> str:
+        """The operand that gives a function of this program the frame."""
+        return "ptr %frame" if self.program.framed else "ptr null"
 
     def temporary(self) -> str:
         """Eight bytes of stack that every short-lived read shares."""

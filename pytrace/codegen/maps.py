@@ -6,12 +6,12 @@ yet is inserted. Where several programs write a map they add atomically: on one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.codegen import aggregate as agg
 from pytrace.codegen.helpers import Helper
+from pytrace.codegen.ir import Function
 from pytrace.codegen.layout import MapLayout
 from pytrace.program import Storage
 from pytrace.semantics import typed
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
 
 BPF_ANY, BPF_NOEXIST = 0, 1
+E2BIG, ENOSPC = 7, 28
 PRESENT = 8
 """Offset of a slot's second word: 1 once the map was assigned."""
 _ATOMIC = {"&": "and", "|": "or", "^": "xor"}
@@ -69,19 +70,34 @@ def slot_row(lo: Lower, m: MapLayout, cpu: str | None = None) -> str:
 
 
 def existing(lo: Lower, m: MapLayout, key: str) -> str:
-    """A pointer to an element that is made (as zeros) if it is not there, or null, which is counted, if the map is
-    full. Two CPUs may miss at once: the one that comes second finds what the first one made."""
+    """A pointer to an element that is made (as zeros) if it is not there, or null, which is counted, if that failed.
+    Two CPUs may miss at once: the one that comes second finds what the first one made."""
     f = lo.f
     result = f.alloca(8)
     found = lookup(lo, m, key)
     f.store_pointer(found, result)
     with f.when(f.is_null(found), "miss"):
-        update(lo, m, key, _zeros(lo, m.spec.value_size), BPF_NOEXIST)
+        made = f.extend(update(lo, m, key, _zeros(lo, m.spec.value_size), BPF_NOEXIST), 32, True)
         again = lookup(lo, m, key)
         f.store_pointer(again, result)
-        with f.when(f.is_null(again), "full"):
-            lo.count("map_full", m.user.name)
+        with f.when(f.is_null(again), "none"):
+            count_failure(lo, m, made)
     return f.load_pointer(result)
+
+
+def count_failure(lo: Lower, m: MapLayout, error: str) -> None:
+    """Counts an update that failed with an errno."""
+    f = lo.f
+    full, other, end = f.label("full"), f.label("failed"), f.label("counted")
+    is_full = f.compare("eq", error, -ENOSPC if isinstance(m.user.key, t.Prefix) else -E2BIG)
+    f.branch(is_full, full, other)
+    f.place(full)
+    lo.count("map_full", m.user.name)
+    f.jump(end)
+    f.place(other)
+    lo.count("bad_prefix" if isinstance(m.user.key, t.Prefix) else "map_failed", m.user.name)
+    f.jump(end)
+    f.place(end)
 
 
 # --- reading -----------------------------------------------------------------------------------------
@@ -92,8 +108,7 @@ def read(lo: Lower, e: typed.MapGet) -> str:
     f = lo.f
     m = layout(lo, e.map)
     if isinstance(m.user.value, t.Aggregation):
-        row, nullable = rows(lo, e)
-        return agg.merged(lo, m.user.value, row, nullable, e.part)
+        return agg.merged(lo, m.user.value, rows(lo, e), e.part)
     bits, signed = t.signedness(e.type)
     if m.user.storage is Storage.SLOT:
         return f.load(lo.unit.value(m.name), bits, signed)
@@ -106,27 +121,46 @@ def read(lo: Lower, e: typed.MapGet) -> str:
     return f.load(result)
 
 
-def rows(lo: Lower, e: typed.MapGet) -> tuple[Callable[[str], str], bool]:
-    """How to get at a CPU's value of an aggregation, and whether that may give null."""
+def rows(lo: Lower, e: typed.MapGet) -> agg.Rows:
+    """The values of an aggregation that are to be merged."""
     m = layout(lo, e.map)
     if m.user.storage is Storage.PERCPU_SLOT:
-        return lambda cpu: slot_row(lo, m, cpu), False
-    return _element_rows(lo, m, key_place(lo, m, e.key)), True
+        return agg.Rows(lo.unit.cpus, lambda cpu, _: slot_row(lo, m, cpu))
+    return _element_rows(lo, m, key_place(lo, m, e.key))
 
 
-def _element_rows(lo: Lower, m: MapLayout, key: str) -> Callable[[str], str]:
-    def row(cpu: str) -> str:
-        narrow = lo.f.op(f"trunc i64 {cpu} to i32")
-        return lo.f.helper_pointer(
+def _element_rows(lo: Lower, m: MapLayout, key: str) -> agg.Rows:
+    f = lo.f
+    if m.user.storage is Storage.STRIPED_HASH:
+        element = lookup(lo, m, key)
+
+        def stripe(index: str, absent: str) -> str:
+            unless_null(f, element, absent)
+            return f.offset(element, f.binary("mul", index, m.user.stride))
+
+        return agg.Rows(m.stripes, stripe)
+
+    def row(cpu: str, absent: str) -> str:
+        narrow = f.op(f"trunc i64 {cpu} to i32")
+        found = f.helper_pointer(
             Helper.map_lookup_percpu_elem, f"ptr {lo.unit.map(m.name)}", f"ptr {key}", f"i32 {narrow}"
         )
+        unless_null(f, found, absent)
+        return found
 
-    return row
+    return agg.Rows(lo.unit.cpus, row)
+
+
+def unless_null(f: Function, pointer: str, otherwise: str) -> None:
+    """Goes on if a pointer is not null, else to a label."""
+    present = f.label("present")
+    f.branch(f.is_null(pointer), otherwise, present)
+    f.place(present)
 
 
 def merged_element(lo: Lower, m: MapLayout, key: str) -> str:
-    """An aggregation of a per-CPU hash, over all CPUs."""
-    return agg.merged(lo, m.user.value, _element_rows(lo, m, key), nullable=True)
+    """An aggregation of a hash, over all CPUs."""
+    return agg.merged(lo, m.user.value, _element_rows(lo, m, key))
 
 
 def value_place(lo: Lower, e: typed.MapGet) -> str:
@@ -190,9 +224,9 @@ def _assign_element(lo: Lower, s: typed.AssignMap, m: MapLayout) -> None:
 def insert(lo: Lower, m: MapLayout, key: str, value: str) -> None:
     """Puts a value, and counts when there is no room."""
     f = lo.f
-    result = update(lo, m, key, value, BPF_ANY)
-    with f.when(f.compare("slt", f.extend(result, 32, True), 0), "full"):
-        lo.count("map_full", m.user.name)
+    result = f.extend(update(lo, m, key, value, BPF_ANY), 32, True)
+    with f.when(f.compare("slt", result, 0), "failed"):
+        count_failure(lo, m, result)
 
 
 def _compound(lo: Lower, s: typed.AssignMap, m: MapLayout, op: str) -> None:
@@ -258,10 +292,14 @@ def aggregate(lo: Lower, s: typed.Aggregate) -> None:
     f = lo.f
     m = layout(lo, s.map)
     if m.user.storage is Storage.PERCPU_SLOT:
-        agg.update(lo, m.user.value, slot_row(lo, m), [lo.word(a) for a in s.args], s, m.shared)
+        args = [lo.word(a) for a in s.args]
+        agg.update(lo, m, slot_row(lo, m), args)
         return
     key = key_place(lo, m, s.key)
     args = [lo.word(a) for a in s.args]
     place = existing(lo, m, key)
     with f.when(f.op(f"icmp ne ptr {place}, null"), "present"):
-        agg.update(lo, m.user.value, place, args, s, m.shared)
+        if m.user.storage is Storage.STRIPED_HASH:
+            stripe = f.binary("and", lo.cpu(), m.stripes - 1)
+            place = f.offset(place, f.binary("mul", stripe, m.user.stride))
+        agg.update(lo, m, place, args)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.codegen import maps
+from pytrace.codegen.aggregate import Rows
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -40,13 +41,13 @@ def quantile(lo: Lower, e: typed.Call) -> str:
     kind = maps.layout(lo, histogram.map).user.value
     assert isinstance(kind, t.Hist | t.LHist)
     rank = lo.word(percent)
-    row, nullable = maps.rows(lo, histogram)
+    rows = maps.rows(lo, histogram)
     sums = lo.scratch(8 * kind.buckets)
     lo.zero(sums, 8 * kind.buckets)
     total, result = f.alloca(8), f.alloca(8)
     f.store(0, total)
     f.store(0, result)
-    _add_up(lo, kind, row, nullable, sums, total)
+    _add_up(lo, kind, rows, sums, total)
     wanted = f.binary("mul", f.load(total), rank)
     table = lo.unit.rodata(b"".join((n & (1 << 64) - 1).to_bytes(8, "little") for pair in bounds(kind) for n in pair))
     _count_through(lo, kind, sums, wanted, f.offset(lo.unit.value("rodata"), table), result)
@@ -68,17 +69,12 @@ def _loop(lo: Lower, count: int, body: Callable[[str, str], None]) -> None:
     f.place(end)
 
 
-def _add_up(
-    lo: Lower, kind: t.Hist | t.LHist, row: Callable[[str], str], nullable: bool, sums: str, total: str
-) -> None:
+def _add_up(lo: Lower, kind: t.Hist | t.LHist, rows: Rows, sums: str, total: str) -> None:
     f = lo.f
 
-    def one_cpu(cpu: str, end: str) -> None:
-        pointer = row(cpu)
-        present, step = f.label("present"), f.label("absent")
-        if nullable:
-            f.branch(f.is_null(pointer), step, present)
-        f.place(present)
+    def one_row(index: str, end: str) -> None:
+        step = f.label("absent")
+        pointer = rows.at(index, step)
         _loop(lo, kind.buckets, lambda at, _: one_bucket(pointer, at))
         f.place(step)
 
@@ -89,7 +85,7 @@ def _add_up(
         f.store(f.binary("add", f.load(sum_), count), sum_)
         f.store(f.binary("add", f.load(total), count), total)
 
-    _loop(lo, lo.unit.cpus, one_cpu)
+    _loop(lo, rows.count, one_row)
 
 
 def _count_through(lo: Lower, kind: t.Hist | t.LHist, sums: str, wanted: str, table: str, result: str) -> None:

@@ -73,7 +73,7 @@ def _loop(lo: Lower, times: int, s: _Shared, step: Callable[[Lower, _Shared], No
     inner = Lowering(lo.unit, lo.program, g, None)
     inner.scratch_base()
     step(inner, s)
-    lo.f.helper(Helper.loop, f"i32 {times}", f'ptr @"{g.name}"', "ptr null", "i64 0")
+    lo.f.helper(Helper.loop, f"i32 {times}", f'ptr @"{g.name}"', lo.frame(), "i64 0")
 
 
 def _byte(lo: Lower, offset: int, index: str, count: int) -> str:

@@ -123,7 +123,7 @@ def _run_long(lo: Lower, automaton: Automaton, place: str, size: int) -> tuple[s
         g.ret("1")
     g.ret("0")
 
-    f.helper(Helper.loop, f"i32 {size}", f'ptr @"{g.name}"', "ptr null", "i64 0")
+    f.helper(Helper.loop, f"i32 {size}", f'ptr @"{g.name}"', lo.frame(), "i64 0")
     with f.when(f.compare("ult", f.load(f.offset(base, state), volatile=True), automaton.final), "whole"):
         _transition(lo, automaton, f.offset(unit.value("rodata"), table), f.offset(base, state), "0")
     return f.load(f.offset(base, state), volatile=True), f.load(f.offset(base, taken))

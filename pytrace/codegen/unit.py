@@ -11,6 +11,7 @@ from pytrace.codegen.layout import MapLayout
 from pytrace.program import (
     BPF_F_INNER_MAP,
     BPF_F_MMAPABLE,
+    BPF_F_NO_PREALLOC,
     BPF_F_RDONLY_PROG,
     COUNTERS_HEADER,
     RANGE,
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 RING = "ring"
 RING_LEAST, RING_MOST = 256 << 10, 16 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE")
-STACKS_ENTRIES = 8192
+STACKS, STACKS_UP_FRONT = 1 << 16, 1 << 13
+"""How many stacks of a depth are kept: where memory is taken as they come, and where it is taken beforehand."""
 UNWIND_MOST_RANGES, UNWIND_MOST_TABLES = 1 + 2 * 8192, 1024
 
 
@@ -47,7 +49,9 @@ def power_of_two(n: int) -> int:
 class Unit:
     """One script on its way to a `Program`."""
 
-    SCRATCH_STRIDE = "$SCRATCH_STRIDE"  # both are known, and put in, when all programs have been emitted
+    SCRATCH_STRIDE = "$SCRATCH_STRIDE"  # these are known, and put in, when all programs have been emitted
+    SCRATCH_ROW = "$SCRATCH_ROW"
+    LEVEL_MASK = "$LEVEL_MASK"
     COUNTER_STRIDE = "$COUNTER_STRIDE"
     STACK_BUDGET = 192  # bytes of aggregates in one function; its words, spills and callees need the rest of 512
 
@@ -70,6 +74,7 @@ class Unit:
         self.shared: set[str] = set()  # functions that any program may call
         self.foreign: dict[str, Foreign] = {}  # functions in C that are called
         self._counters: dict[Counter, int] = {Counter("lost"): 0}
+        self.levels = 1  # how many runs on a CPU have scratch of their own
         self._scratch = 0
         self._rodata = bytearray()
 
@@ -82,7 +87,7 @@ class Unit:
         return self.module.external(f"val.{name}")
 
     def scratch(self, size: int) -> int:
-        """Reserves per-CPU memory that no other statement uses; its offset."""
+        """Reserves per-CPU memory that no other statement of any program uses; its offset."""
         offset = self._scratch
         self._scratch += (size + 7) // 8 * 8
         return offset
@@ -109,7 +114,9 @@ class Unit:
         """The map that keeps stacks of up to `depth` frames by their hash."""
         name = f"stacks_{depth}"
         if name not in self.stacks:
-            self.stacks[name] = MapSpec(name, MapType.LRU_HASH, 8, 8 * depth, STACKS_ENTRIES)
+            on_demand = self.kernel.features.has("hash_on_demand")
+            most, flags = (STACKS, BPF_F_NO_PREALLOC) if on_demand else (STACKS_UP_FRONT, 0)
+            self.stacks[name] = MapSpec(name, MapType.HASH, 8, 8 * depth, most, flags)
         return name
 
     @property
@@ -127,6 +134,8 @@ class Unit:
     def text(self) -> str:
         """The module with the numbers that only now are known."""
         text = self.module.text()
+        text = text.replace(self.LEVEL_MASK, str(self.levels - 1))
+        text = text.replace(self.SCRATCH_ROW, str(self.levels * self.scratch_stride))
         text = text.replace(self.SCRATCH_STRIDE, str(self.scratch_stride))
         text = text.replace(self.COUNTER_STRIDE, str(self.counter_stride))
         if self.foreign:
@@ -141,7 +150,7 @@ class Unit:
         size = COUNTERS_HEADER + self.cpus * self.counter_stride
         specs.append(MapSpec("counters", MapType.ARRAY, 4, size, 1, BPF_F_MMAPABLE))
         if self._scratch:
-            specs.append(MapSpec("scratch", MapType.ARRAY, 4, self.cpus * self.scratch_stride, 1))
+            specs.append(MapSpec("scratch", MapType.ARRAY, 4, self.cpus * self.levels * self.scratch_stride, 1))
         if self._rodata:
             data = bytes(self._rodata)
             specs.append(MapSpec("rodata", MapType.ARRAY, 4, len(data), 1, BPF_F_RDONLY_PROG, data, frozen=True))
@@ -175,11 +184,16 @@ def unwinding_maps() -> tuple[MapSpec, MapSpec]:
 class BpfProgram:
     """One BPF program being emitted: its entry function, its points, and the frame that its callbacks share."""
 
-    def __init__(self, name: str, context: Context, points: tuple[Point, ...], has_callbacks: bool) -> None:
+    def __init__(
+        self, name: str, context: Context, points: tuple[Point, ...], has_callbacks: bool, preemptible: bool
+    ) -> None:
         self.name = name
         self.context = context
         self.points = points
         self.has_callbacks = has_callbacks
+        self.preemptible = preemptible
+        self.uses_scratch = False
+        self.claim_place = 0
         self.entry: Function | None = None
         self.probe_index = "0"
         self.fixed_point: int | None = 0
@@ -190,10 +204,15 @@ class BpfProgram:
         self._scratch: dict[int, int] = {}
         self._symbols: list[typed.VarSymbol] = []
         self._callbacks = 0
-        self.frame_size = 32
+        self.frame_size = 40
         self.context_uses = 0
 
-    CONTEXT, FLOW, PROBE, RESULT = 0, 8, 16, 24
+    CONTEXT, FLOW, PROBE, RESULT, LEVEL = 0, 8, 16, 24, 32
+
+    @property
+    def framed(self) -> bool:
+        """Whether the entry function has a frame, and its functions get a pointer to it."""
+        return self.has_callbacks or self.preemptible
 
     def context_slot(self) -> int:
         return self.CONTEXT

@@ -14,6 +14,9 @@ from pytrace.output.values import AvgValue, HistValue, LHistValue, StatsValue, T
 
 Row = bytes | bytearray | memoryview
 
+_LAST_EPOCH = (1 << 63) - 1
+"""A time series' slot beyond it is just being emptied."""
+
 
 def merge(type: t.Aggregation, rows: Iterable[Row]) -> Any:
     """One value of the per-CPU `rows` of an aggregation; None if no row holds a sample.
@@ -93,7 +96,7 @@ def _row(type: t.Aggregation, row: Row) -> Any:
             return LHistValue(counts, type.min, type.max, type.step)
         case t.TSeries(interval, count, how, signed):
             slots = struct.iter_unpack("<QqQ" if signed else "<QQQ", memoryview(row)[: type.size])
-            used = sorted((epoch - 1, value, n) for epoch, value, n in slots if epoch)
+            used = sorted((epoch - 1, value, n) for epoch, value, n in slots if 0 < epoch <= _LAST_EPOCH)
             return TSeriesValue(interval, count, how, tuple(used)) if used else None
     raise TypeError(f"{type} is not an aggregation")
 

@@ -241,7 +241,7 @@ def same(a: MapSpec, b: MapSpec) -> bool:
 
 def is_stacks(spec: MapSpec) -> bool:
     """Whether it keeps the frames of stacks, which values in the script's maps refer to."""
-    return spec.name.startswith("stacks_") and spec.type in (MapType.HASH, MapType.LRU_HASH)
+    return spec.name.startswith("stacks_") and spec.type == MapType.HASH
 
 
 def _usable(program: Program, shared: Mapping[str, ScriptMap], stacks: Mapping[str, KernelMap]) -> dict[str, KernelMap]:

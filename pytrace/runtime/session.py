@@ -570,8 +570,16 @@ def _complaint(counter: Counter, n: int) -> str:
                 f"{where}WARNING: Map full; can't update element of {counter.subject} ({n} times). Try increasing "
                 "max_map_keys config or manually evicting old entries"
             )
+        case "map_failed":
+            return f"{where}WARNING: {n} updates of {counter.subject} failed: there was no memory for a new element"
+        case "bad_prefix":
+            return f"{where}WARNING: {n} updates of {counter.subject} failed: no address has a prefix of that length"
+        case "sample_lost":
+            return f"{where}WARNING: {n} samples of {counter.subject} were lost: they came while another was added"
         case "stack_lost":
-            return f"{where}WARNING: {n} stacks were not kept: there was no room for them"
+            return f"{where}WARNING: {n} stacks were not kept, and are shown empty: there was no room for them"
+        case "run_lost":
+            return f"{where}WARNING: {n} events were lost: too many runs of their probe were interrupted at once"
         case "loop_limit":
             return f"{where}WARNING: a loop was cut short {n} times"
         case "unwind_process":

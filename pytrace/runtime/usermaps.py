@@ -59,7 +59,7 @@ class ScriptMap:
                     value = output.zero(value_type) if isinstance(value_type, Aggregation) else None
                 if value is not None:
                     yield None, value
-            case Storage.HASH | Storage.PERCPU_HASH:
+            case Storage.HASH | Storage.PERCPU_HASH | Storage.STRIPED_HASH:
                 for key, content in self.kernel_map.items().items():
                     yield self._key(key), self._value(content)
             case Storage.QUEUE:
@@ -67,7 +67,7 @@ class ScriptMap:
 
     def _value(self, content: bytes) -> Any:
         """The value of an element of a hash, merged over CPUs."""
-        type, size = self.user_map.value, self.kernel_map.stride
+        type, size = self.user_map.value, self.user_map.stride or self.kernel_map.stride
         if self.user_map.storage is Storage.HASH:
             return output.decode(type, content)
         merged = _merged(type, [content[i : i + size] for i in range(0, len(content), size)])
@@ -90,7 +90,7 @@ class ScriptMap:
             case Storage.PERCPU_SLOT:
                 self._zeroed = self._zeroed or any(self._read())
                 self.kernel_map.clear()
-            case Storage.HASH | Storage.PERCPU_HASH:
+            case Storage.HASH | Storage.PERCPU_HASH | Storage.STRIPED_HASH:
                 self.kernel_map.zero()
             case Storage.QUEUE:
                 self.kernel_map.clear()

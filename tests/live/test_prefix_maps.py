@@ -89,7 +89,7 @@ def test_a_length_that_no_address_has_is_refused_and_counted(pytrace: Runner) ->
     )
     found = pytrace("-q", "-e", script)
     assert found.stdout == "false\n\n\n"
-    assert "can't update element of @n (1 times)" in found.stderr
+    assert "1 updates of @n failed: no address has a prefix of that length" in found.stderr
 
 
 def test_the_map_of_a_session(pytrace: Runner) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,13 +11,20 @@ from typing import TYPE_CHECKING
 from pytrace.commands.declaration import declaration
 from pytrace.diagnostics import Diagnostics
 from pytrace.kernel import Kernel, KernelError
-from pytrace.probes import ProbeError, Target, describe, expand, list_probes
+from pytrace.probes import ProbeError, Target, describe, expand, list_file, list_probes
+from pytrace.probes.binaries import is_elf
 
 if TYPE_CHECKING:
     from pytrace.arguments import Arguments
     from pytrace.syntax import ast
 
-TYPE_WORDS = ("struct ", "union ", "enum ")
+TYPE_WORDS = ("struct", "union", "enum")
+
+
+def divided(text: str) -> list[str]:
+    """The patterns in a word, which commas divide as they do attach points; not those within quotes or parentheses."""
+    parts = re.findall(r'(?:"[^"]*"|\([^)]*\)|[^,"(]|[("])+', text)
+    return [part.strip() for part in parts] or [""]
 
 
 def list_command(arguments: Arguments) -> int:
@@ -38,13 +46,19 @@ def list_command(arguments: Arguments) -> int:
 
 def _lines(arguments: Arguments, target: Target) -> Iterator[str]:
     pattern = arguments.script or ""
-    if arguments.program is not None or pattern == "-" or os.path.isfile(pattern):
-        names = _names_of_script(arguments, target)
-    elif pattern.startswith(TYPE_WORDS):
-        yield from _types(pattern, arguments.verbose)
+    if arguments.program is not None or pattern == "-" or (os.path.isfile(pattern) and not is_elf(pattern)):
+        yield from _described(_names_of_script(arguments, target), arguments, target)
         return
-    else:
-        names = list_probes(pattern, target)
+    for wanted in (p for word in (pattern, *arguments.positional) for p in divided(word)):
+        if wanted.split(" ")[0] in TYPE_WORDS:
+            yield from _types(wanted, arguments.verbose)
+        elif os.path.isfile(wanted):
+            yield from _described(list_file(wanted, target), arguments, target)
+        else:
+            yield from _described(list_probes(wanted, target), arguments, target)
+
+
+def _described(names: Iterator[str], arguments: Arguments, target: Target) -> Iterator[str]:
     for name in names:
         yield name
         if arguments.verbose:

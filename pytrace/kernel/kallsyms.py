@@ -51,6 +51,11 @@ class Kallsyms:
         except OSError as error:
             raise KernelError(f"{PATH} cannot be read: {error.strerror}", "it needs CONFIG_KALLSYMS=y") from error
 
+    @property
+    def text(self) -> bytes:
+        """All of it, a symbol a line."""
+        return self._text
+
     def _address(self, line: int) -> int:
         return int(self._text[line : line + 16] or b"0", 16)
 

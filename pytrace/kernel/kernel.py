@@ -94,6 +94,13 @@ class Kernel:
         return Kallsyms.read()
 
     @cached_property
+    def clones(self) -> dict[str, tuple[str, ...]]:
+        """By the name in the source, the symbols of functions that there are clones of only. Raises as `kallsyms`."""
+        from pytrace.kernel.clones import find
+
+        return find(lambda: self.kallsyms)
+
+    @cached_property
     def traceable(self) -> Traceable:
         """The functions that kprobes and fentry may go to."""
         from pytrace.kernel.traceable import Traceable

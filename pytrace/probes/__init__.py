@@ -55,6 +55,7 @@ __all__ = [
     "UsdtOperand",
     "describe",
     "expand",
+    "list_file",
     "list_probes",
     "provider",
 ]
@@ -143,7 +144,8 @@ def _expand(kind: Provider, rest: str, target: Target) -> list[Point]:
 
 def list_probes(pattern: str, target: Target) -> Iterator[str]:
     """Full names of the probes that match: `provider:glob`, or a bare glob that is searched for in every kind of
-    kernel probe; an empty pattern is all of them. Unknown providers raise `ProbeError`."""
+    kernel probe; an empty pattern is all of them, and with a process its own. `*:FILE:glob` is about user space too.
+    Unknown providers raise `ProbeError`."""
     name, colon, rest = pattern.strip().partition(":")
     if colon and not is_glob(name):
         yield from provider(name).matches(rest or "*", target)
@@ -151,6 +153,26 @@ def list_probes(pattern: str, target: Target) -> Iterator[str]:
     for full in _SHORT:
         if matches(full, name if colon else "*") and PROVIDERS[full].listed:
             yield from PROVIDERS[full].matches((rest if colon else name) or "*", target)
+    if not pattern.strip() and target.pid:
+        yield from _of_file("*", "*:*", target)
+    elif colon and ":" in rest:
+        yield from _of_file(name, rest, target)
+
+
+def list_file(path: str, target: Target) -> Iterator[str]:
+    """The probes of a program or library: its functions and its static probes."""
+    yield from _of_file("*", f"{path}:*", target)
+
+
+def _of_file(kinds: str, rest: str, target: Target) -> Iterator[str]:
+    """What a file has, if the first part of `rest` is one."""
+    for full in ("uprobe", "usdt"):
+        if not matches(full, kinds) or (is_glob(rest.partition(":")[0]) and not target.pid):
+            continue
+        try:
+            yield from PROVIDERS[full].matches(rest, target)
+        except ProbeError:  # it is no file, but a module or a subsystem of the kernel
+            continue
 
 
 def describe(name: str, target: Target) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pytrace.program import Attach
-from pytrace.record import record
+from pytrace.record import field, record
 from pytrace.types import Struct, Type
 
 if TYPE_CHECKING:
@@ -170,13 +170,14 @@ class SyscallGuard:
 @record
 class Point:
     """One place a program is attached to. `name` is what the `probe` builtin gives, `function` what `func`
-    gives where that is known at compile time."""
+    gives where that is known at compile time. `note` is what whoever wrote the attach point should know of it."""
 
     name: str
     attach: Attach
     context: Context
     guard: SyscallGuard | None = None
     function: str = ""
+    note: str = field(default="", compare=False)
 
 
 class ProbeError(Exception):
@@ -185,6 +186,10 @@ class ProbeError(Exception):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
+
+
+class NoMatch(ProbeError):
+    """There is nothing of that name. Of a pattern among others that match something this is no mistake."""
 
 
 @record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob as paths
 import os
+import re
 import stat
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from pytrace.kernel.elf import Elf
 from pytrace.kernel.glob import compile_glob, is_glob, matches
 from pytrace.kernel.libraries import resolve_binary
 from pytrace.kernel.process import Process
-from pytrace.probes.base import ProbeError, Target
+from pytrace.probes.base import NoMatch, ProbeError, Target
 
 
 class Binary(NamedTuple):
@@ -24,6 +25,11 @@ class Binary(NamedTuple):
     name: str
     start: int = 0
     size: int = 0
+
+    @property
+    def is_elf(self) -> bool:
+        """Whether it is an ELF file that can be looked into; a library in an archive is."""
+        return bool(self.size) or is_elf(self.path)
 
     @property
     def elf(self) -> Elf:
@@ -55,13 +61,25 @@ def find(provider: str, text: str, target: Target) -> list[Binary]:
     if not text or is_glob(text):
         found = list(_each_once(_candidates(text or "*", process, root)))
         if not found:
-            raise ProbeError(f"{provider} target '{text}' matches no program or library")
+            raise NoMatch(f"{provider} target '{text}' matches no program or library")
         return found
     path = resolve_binary(text, root)
     if path is None or not os.path.isfile(path):
         where = f" in the mount namespace of process {target.pid}" if root else ""
         raise ProbeError(f"{provider} target file '{text}' does not exist or is not executable{where}")
     return [Binary(path, path.removeprefix(root))]
+
+
+_MERGED = re.compile(r"lib(pthread|dl|rt|util|anl)[-.].*")
+
+
+def successor(file: Binary) -> Binary | None:
+    """The libc that has what was in a library once: since glibc 2.34 libpthread and its kin are empty."""
+    directory, name = os.path.split(file.path)
+    libc = os.path.join(directory, "libc.so.6")
+    if not _MERGED.fullmatch(name) or file.size or not os.path.isfile(libc):
+        return None
+    return Binary(libc, os.path.join(os.path.dirname(file.name), "libc.so.6"))
 
 
 def _members(provider: str, archive: str, pattern: str, root: str) -> Iterator[Binary]:
@@ -109,12 +127,12 @@ def _each_once(candidates: Iterator[Binary]) -> Iterator[Binary]:
         except OSError:
             continue
         file = info.st_dev, info.st_ino
-        if file not in seen and stat.S_ISREG(info.st_mode) and _is_elf(binary.path):
+        if file not in seen and stat.S_ISREG(info.st_mode) and is_elf(binary.path):
             seen.add(file)
             yield binary
 
 
-def _is_elf(path: str) -> bool:
+def is_elf(path: str) -> bool:
     """Whether it is an ELF file that can be looked into, 64-bit and little-endian."""
     try:
         with open(path, "rb") as file:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pytrace.kernel import Kernel, KernelError
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob, matches
-from pytrace.probes.base import ProbeError
+from pytrace.probes.base import NoMatch, ProbeError
 from pytrace.probes.text import did_you_mean
 
 VMLINUX = "vmlinux"
@@ -65,13 +65,23 @@ def exists(function: str, module: str, kernel: Kernel) -> bool:
     return bool(kernel.kallsyms.lookup(function, inner))
 
 
+def clones_of(function: str, module: str, kernel: Kernel) -> tuple[str, ...]:
+    """The clones of a function that has no other form; none of one that does. BTF may describe it all the same."""
+    if module not in ("", VMLINUX) or "." in function:
+        return ()
+    try:
+        return kernel.clones.get(function, ())
+    except KernelError:
+        return ()
+
+
 def no_match(provider: str, rest: str, function: str, kernel: Kernel) -> ProbeError:
     """The error for a function that is not there, with the nearest that are."""
     if is_glob(function):
-        return ProbeError(f"No matches for {provider} {rest}.", f"see `pytrace -l '{provider}:...'`")
+        return NoMatch(f"No matches for {provider} {rest}.", f"see `pytrace -l '{provider}:...'`")
     hint = did_you_mean(function, kernel.traceable.functions())
     why = "there is no such function, or it is inlined everywhere or marked notrace"
-    return ProbeError(f"No matches for {provider} {rest}.", f"{hint} ({why})" if hint else why)
+    return NoMatch(f"No matches for {provider} {rest}.", f"{hint} ({why})" if hint else why)
 
 
 def instead(function: str, kernel: Kernel) -> str:

@@ -20,7 +20,7 @@ from pytrace.kernel.glob import is_glob
 from pytrace.probes.base import Context, Load, Point, ProbeError, StackLoad, Target
 from pytrace.probes.denylist import denied, in_wildcard
 from pytrace.probes.fentry import instead_of_kprobe
-from pytrace.probes.kfunctions import VMLINUX, described, exists, find, instead, no_match, split
+from pytrace.probes.kfunctions import VMLINUX, clones_of, described, exists, find, instead, no_match, split
 from pytrace.probes.lowering import has
 from pytrace.probes.regs import registers
 from pytrace.probes.text import arguments, integer
@@ -69,6 +69,8 @@ class KprobeProvider:
             return self._several(rest, module, function, target)
         if offset and self.returns:
             raise ProbeError(f"{self.name} takes no offset: a function returns as a whole")
+        if clones := clones_of(function, module, target.kernel):
+            return self._clones(clones, module, function, offset, target)
         if not exists(function, module, target.kernel):
             raise no_match(self.name, rest, function, target.kernel)
         if (why := denied(function, self.returns)) and not target.unsafe:
@@ -85,6 +87,16 @@ class KprobeProvider:
         if lowered is None:
             raise self._cannot(function, target)
         return lowered
+
+    def _clones(self, clones: tuple[str, ...], module: str, function: str, offset: int, target: Target) -> list[Point]:
+        """A function that the compiler has left in other forms only."""
+        if offset:
+            hint = f"write {self.name}:{clones[0]}+{offset}"
+            raise ProbeError(f"The kernel has no {function}, but {' and '.join(clones)}", hint)
+        shown = f"{clones[0]} and {len(clones) - 1} more" if len(clones) > 3 else " and ".join(clones)
+        note = f"the kernel has no {function}, but {shown}: its arguments may not be those of the source"
+        points = [self._one(self._rest(module, module, name), name, 0, target) for name in clones]
+        return [replace(p, note=note) for p in points]
 
     def _several(self, rest: str, module: str, function: str, target: Target) -> list[Point]:
         kernel = target.kernel

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob, matches
-from pytrace.probes.base import Arg, Context, CtxLoad, Point, ProbeError, Target
+from pytrace.probes.base import Arg, Context, CtxLoad, NoMatch, Point, Target
 from pytrace.probes.lowering import has
 from pytrace.probes.text import arguments, did_you_mean
 from pytrace.probes.uapi import AttachType, ProgType
@@ -38,7 +38,7 @@ class RawTracepointProvider:
                 points.append(self._point(found_module, proto, target))
         if not points:
             names = [n for _, _, n in self._find("*", "*", target)]
-            raise ProbeError(f"No matches for rawtracepoint {rest}.", did_you_mean(event, names))
+            raise NoMatch(f"No matches for rawtracepoint {rest}.", did_you_mean(event, names))
         return points
 
     def _find(self, module: str, event: str, target: Target) -> Iterator[tuple[str, Btf, str]]:

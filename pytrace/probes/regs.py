@@ -52,7 +52,8 @@ MACHINES = {
         size=168,
         dwarf=("ax", "dx", "cx", "bx", "si", "di", "bp", "sp", *(f"r{i}" for i in range(8, 16)), "ip"),
         compat=("status", 0x2),  # TS_COMPAT
-        aliases={f"r{n}": n for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")} | {"eflags": "flags"},
+        aliases={f"r{n}": n for n in ("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "ip")}
+        | {"eflags": "flags", "pc": "ip"},
     ),
     "aarch64": Machine(
         offsets={name: 8 * i for i, name in enumerate(_ARM)},

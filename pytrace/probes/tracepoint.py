@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 from pytrace.kernel.errors import KernelError
 from pytrace.kernel.glob import is_glob, matches
 from pytrace.probes import ctext
-from pytrace.probes.base import Arg, Context, CtxAddress, CtxLoad, DataLoc, Load, Point, ProbeError, Space, Target
+from pytrace.probes.base import (
+    Arg,
+    Context,
+    CtxAddress,
+    CtxLoad,
+    DataLoc,
+    Load,
+    NoMatch,
+    Point,
+    ProbeError,
+    Space,
+    Target,
+)
 from pytrace.probes.lowering import syscall_point
 from pytrace.probes.text import arguments, did_you_mean
 from pytrace.probes.uapi import ProgType
@@ -85,12 +97,12 @@ class Tracepoint:
             names = [e for c in categories if matches(c, category) for e in tracefs.events(c)]
             prefix = "" if is_glob(category) else f"{category}:"
             hint = did_you_mean(event, names, prefix)
-        return ProbeError(f"No matches for tracepoint {category}:{event}.", hint)
+        return NoMatch(f"No matches for tracepoint {category}:{event}.", hint)
 
     def _point(self, category: str, event: str, target: Target) -> Point:
         format = target.kernel.tracefs.format(category, event)
         if format is None:
-            raise ProbeError(f"No matches for tracepoint {category}:{event}.")
+            raise NoMatch(f"No matches for tracepoint {category}:{event}.")
         syscall = category == "syscalls" and event.startswith(("sys_enter_", "sys_exit_"))
         btf, fields = _btf(target.kernel), self._fields(format)
         args = tuple(argument(f, btf, "user" if syscall else "") for f in fields)

@@ -2,7 +2,8 @@
 
     uprobe:BINARY:FUNCTION              wildcards in both; by debug info also one that was inlined wherever it is called
     uprobe:BINARY:FUNCTION+OFFSET       an instruction, OFFSET bytes into the function
-    uprobe:BINARY:ADDRESS               an instruction by its address in the file (as `nm` and `objdump` show it)
+    uprobe:BINARY:ADDRESS               an instruction by its address in the file (as `nm` and `objdump` show it);
+                                        with --unsafe, in a file that is not ELF, the offset into it
     uprobe:BINARY:cpp:"ns::f"           a C++ function by its demangled name; all overloads unless written with (…)
     uprobe:BINARY@FILE:LINE[:COLUMN]    a line of its source, by its debug info
 
@@ -23,7 +24,7 @@ from pytrace.kernel.elf import EM_X86_64, Elf
 from pytrace.kernel.elf_symbols import Symbol
 from pytrace.kernel.glob import compile_glob, is_glob
 from pytrace.probes import binaries
-from pytrace.probes.base import Context, Point, ProbeError, Target
+from pytrace.probes.base import Context, NoMatch, Point, ProbeError, Target
 from pytrace.probes.binaries import Binary
 from pytrace.probes.kprobe import regs_context
 from pytrace.probes.lowering import has
@@ -70,12 +71,25 @@ class UprobeProvider:
         for file in files:
             points += self._in_file(file, parts[1:], context, target)
         if not points:
+            points = list(self._in_successor(files, parts[1:], context, target))
+        if not points:
             raise self._no_match(rest, files, parts)
         return points
 
+    def _in_successor(self, files: list[Binary], parts: list[str], context: Context, target: Target) -> Iterator[Point]:
+        """What a library had once, where it is now."""
+        for file in files:
+            if libc := binaries.successor(file):
+                note = f"{file.name} has no such function any more: it is in {libc.name}"
+                yield from (replace(p, note=note) for p in self._in_file(libc, parts, context, target))
+
     def _in_file(self, file: Binary, parts: list[str], context: Context, target: Target) -> Iterator[Point]:
-        elf = file.elf
         multi = bool(context.expected_attach_type)
+        if target.unsafe and len(parts) == 1 and not file.is_elf and (address := integer(parts[0])) is not None:
+            attach = place(file.path, file.start + address, self.returns, multi)  # what it is, its user knows
+            yield Point(f"{self.name}:{file.name}:{parts[0]}", attach, context)
+            return
+        elf = file.elf
         if len(parts) == 2:
             named = list(_demangled(elf, parts[1]))
             if len(named) == 1 and target.args:
@@ -172,7 +186,7 @@ class UprobeProvider:
                 hint = f"the code of that line begins at column {' or '.join(map(str, columns))}"
             else:
                 hint = "no code on that line" + f", but on line {' and '.join(map(str, lines))}" * bool(lines)
-            raise ProbeError(f"No matches for {self.name} {path}@{source}:{':'.join(parts)}.", hint)
+            raise NoMatch(f"No matches for {self.name} {path}@{source}:{':'.join(parts)}.", hint)
         return points
 
     def _typed(self, context: Context, file: Binary, elf: Elf, symbol: Symbol, target: Target) -> Context:
@@ -193,7 +207,7 @@ class UprobeProvider:
                 f"{stripped[0]} is stripped: only its {len(names)} dynamic symbols are known. Install its debug symbols"
             )
             hint = f"{hint} ({note})" if hint else f"{note}, or probe an address"
-        return ProbeError(f"No matches for {self.name} {rest}.", hint)
+        return NoMatch(f"No matches for {self.name} {rest}.", hint)
 
     def matches(self, pattern: str, target: Target) -> Iterator[str]:
         path, _, function = pattern.partition(":")

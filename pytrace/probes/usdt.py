@@ -1,7 +1,7 @@
 """usdt — static probes that a program's author left in it (<sys/sdt.h>, SystemTap notes).
 
     usdt:BINARY:PROBE                   in any of its providers; wildcards in all parts
-    usdt:BINARY:PROVIDER:PROBE
+    usdt:BINARY:PROVIDER:PROBE          PROVIDER may be empty: any
     usdt:*:PROVIDER:PROBE               in every program of $PATH, with -p in every file that the process executes from
 
 `arg0`, `arg1`, … are the probe's arguments, widened to 64 bits with the sign they were declared with. A probe may
@@ -12,15 +12,16 @@ guarded by a semaphore are switched on by the kernel while they are attached. BI
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pytrace.kernel.elf import Elf
 from pytrace.kernel.glob import matches
 from pytrace.kernel.usdt import UsdtNote, usdt_notes
 from pytrace.probes import binaries, operands
-from pytrace.probes.base import Context, Load, Point, ProbeError, Target, UsdtArgument, UsdtOperand
+from pytrace.probes.base import Context, Load, NoMatch, Point, Target, UsdtArgument, UsdtOperand
 from pytrace.probes.binaries import Binary
-from pytrace.probes.text import arguments, did_you_mean
+from pytrace.probes.text import arguments, did_you_mean, split
 from pytrace.probes.uapi import AttachType, ProgType
 from pytrace.probes.uprobe import use_multi
 from pytrace.program import Attach, Uprobe, UprobeMulti
@@ -35,7 +36,7 @@ class UsdtProvider:
     listed = False
 
     def expand(self, rest: str, target: Target) -> list[Point]:
-        path, provider, probe = self._parts(arguments(self.name, rest, 2, 3))
+        path, provider, probe = self._parts(arguments(self.name, _with_any_provider(rest), 2, 3))
         points: list[Point] = []
         known: set[str] = set()
         for file in binaries.find(self.name, path, target):
@@ -48,12 +49,12 @@ class UsdtProvider:
             names = {n.partition(":")[2] for n in known} if provider == "*" else known
             wanted = probe if provider == "*" else f"{provider}:{probe}"
             hint = did_you_mean(wanted, names) if known else "the file has no USDT probes at all"
-            raise ProbeError(f"No matches for usdt {rest}.", hint)
+            raise NoMatch(f"No matches for usdt {rest}.", hint)
         return points
 
     @staticmethod
     def _parts(parts: list[str]) -> tuple[str, str, str]:
-        return (parts[0], parts[1], parts[2]) if len(parts) == 3 else (parts[0], "*", parts[1])
+        return (parts[0], parts[1] or "*", parts[2]) if len(parts) == 3 else (parts[0], "*", parts[1])
 
     def _points(self, file: Binary, elf: Elf, notes: list[UsdtNote], target: Target) -> Iterator[Point]:
         """One point with all places of a probe; without uprobe.multi, one for each place."""
@@ -76,10 +77,10 @@ class UsdtProvider:
             yield Point(name, attach, _context([form], 0), function=function)
 
     def matches(self, pattern: str, target: Target) -> Iterator[str]:
-        path, _, rest = pattern.partition(":")
-        provider, colon, probe = rest.partition(":")
-        if not colon:
-            provider, probe = "*", rest or "*"
+        path, *names = split(_with_any_provider(pattern))
+        provider, probe = (
+            (names[0] or "*", ":".join(names[1:]) or "*") if len(names) > 1 else ("*", "".join(names) or "*")
+        )
         for file in binaries.find(self.name, path, target):
             for namespace, name in sorted(_grouped(file.elf)):
                 if matches(namespace, provider) and matches(name, probe):
@@ -87,6 +88,11 @@ class UsdtProvider:
 
     def describe(self, name: str, target: Target) -> list[str]:
         return []
+
+
+def _with_any_provider(rest: str) -> str:
+    """`BINARY::PROBE` leaves the provider open; elsewhere `::` is a part of C++ names, and does not divide."""
+    return re.sub(r"^([^:]*)::", r"\1:*:", rest)
 
 
 def _semaphore(file: Binary, note: UsdtNote) -> int:

@@ -2,9 +2,10 @@
 
     watchpoint:ADDRESS:LENGTH:MODE       for example watchpoint:0x10000000:8:w
 
-LENGTH is 1, 2, 4 or 8 bytes; MODE is made of r, w, x. x86-64 has w, rw and x (of length 8) only. With `-p` it watches
-all threads of that process, otherwise every CPU. An address must be a multiple of its length. No `args`; `reg()`
-reads the registers at the access. A processor has few of them (four on x86-64).
+LENGTH is 1, 2, 4 or 8 bytes; MODE is made of r, w, x. x86-64 has w, rw and x only. With `-p` it watches all threads of
+that process, otherwise every CPU. An address must be a multiple of its length, except with x: an instruction is
+executed or not, whatever length is written. No `args`; `reg()` reads the registers at the access. A processor has few
+of them (four on x86-64).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pytrace.record import replace
 
 _MODES = {"x86_64": ("x", "w", "rw"), "aarch64": ("r", "w", "x", "rw")}
 _LENGTHS = (1, 2, 4, 8)
+_EXECUTED = {"x86_64": 8, "aarch64": 4}
+"""The length that kernels want of an instruction."""
 _KERNEL_HALF = 1 << 63
 
 
@@ -41,14 +44,13 @@ class WatchpointProvider:
         modes = _MODES.get(target.kernel.machine, ("r", "w", "x", "rw"))
         if mode not in modes:
             raise ProbeError(f"invalid watchpoint mode: {letters}", f"supported modes: {','.join(modes)}")
-        if mode == "x" and target.kernel.machine == "x86_64" and length != 8:
-            raise ProbeError("watchpoint for execution must have length 8", f"write watchpoint:{where}:8:x")
-        if address % length:
+        if mode != "x" and address % length:
             raise ProbeError(f"watchpoint address {where} is not a multiple of its length {length}")
         context = perf_context(target.kernel.machine)
         if address < _KERNEL_HALF:
             context = replace(context, space="user")
-        return [Point(f"watchpoint:{where}:{length}:{letters}", Watchpoint(address, length, mode), context)]
+        watched = _EXECUTED.get(target.kernel.machine, length) if mode == "x" else length
+        return [Point(f"watchpoint:{where}:{length}:{letters}", Watchpoint(address, watched, mode), context)]
 
     def matches(self, pattern: str, target: Target) -> Iterator[str]:
         return iter(())

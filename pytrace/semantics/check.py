@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from pytrace import types as t
 from pytrace.diagnostics import Diagnostics, Span
+from pytrace.kernel.glob import is_glob
 from pytrace.probes import expand
-from pytrace.probes.base import Context, Point, ProbeError, Target
+from pytrace.probes.base import Context, NoMatch, Point, ProbeError, Target
 from pytrace.probes.lowering import refine
 from pytrace.program import Kprobe, KprobeMulti, Tracing, Uprobe, UprobeMulti
 from pytrace.record import fields, is_record, replace
@@ -129,17 +130,27 @@ def _expand_all(
     for probe in script.probes:
         points: list[Point] = []
         uses = frozenset(mentioned(probe))
+        absent: list[tuple[Span, ProbeError]] = []
         for written in probe.points:
             if any(d.span is written.span for d in diagnostics.errors):
                 continue
             try:
                 found = [p for p in expand(written.text, target) if _runs(p, options.mode) and wanted.search(p.name)]
                 points += (refine(p, uses, target) for p in found)
+                for note in dict.fromkeys(p.note for p in found if p.note):
+                    diagnostics.warning(written.span, note)
             except ProbeError as e:
-                if config.missing_probes == "error":
+                if isinstance(e, NoMatch) and is_glob(written.text):
+                    absent.append((written.span, e))
+                elif config.missing_probes == "error":
                     diagnostics.error(written.span, e.message, e.hint)
                 elif config.missing_probes == "warn":
                     diagnostics.warning(written.span, e.message, e.hint)
+        for span, none in absent:
+            if config.missing_probes == "error" and not points:
+                diagnostics.error(span, none.message, none.hint)
+            elif config.missing_probes != "ignore":
+                diagnostics.warning(span, none.message, none.hint)
         total += len(points)
         if total > config.max_probes:
             diagnostics.error(

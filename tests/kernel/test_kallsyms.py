@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytrace.kernel import KernelError
+from pytrace.kernel import Kernel, KernelError
+from pytrace.kernel.btf_identity import kernel_build_id
+from pytrace.kernel.clones import find as find_clones
 from pytrace.kernel.kallsyms import Kallsyms, KernelSymbol
 
 TEXT = b"""0000000000000000 A fixed_percpu_data
@@ -78,3 +82,39 @@ def test_lookups_agree_with_a_scan(vmlinux: list[int], module: list[int], addres
         best = max(a for a, _, _ in below)
         first = next(s for s in below if s[0] == best)
         assert found == (KernelSymbol(first[1], first[0], first[2]), address - best)
+
+
+CLONED = b"""ffffffff81000000 T _text
+ffffffff81000100 t whole
+ffffffff81000110 t whole.part.0
+ffffffff81000120 t whole.isra.0
+ffffffff81000130 t only.isra.0
+ffffffff81000140 t only.isra.0.cold
+ffffffff81000150 t both.constprop.0
+ffffffff81000160 t both.constprop.1
+ffffffff81000170 t piece.part.0
+ffffffff81000180 t long.isra.0.constprop.3
+ffffffff81000190 t by_clang.llvm.1234567890
+ffffffffc0001000 t late.isra.0\t[net]
+"""
+
+
+def test_functions_of_which_there_are_clones_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    wanted = {
+        "only": ("only.isra.0",),
+        "both": ("both.constprop.0", "both.constprop.1"),
+        "long": ("long.isra.0.constprop.3",),
+        "by_clang": ("by_clang.llvm.1234567890",),
+    }
+    found = find_clones(lambda: Kallsyms(CLONED))
+    assert {name: clones for name, clones in found.items() if name != "late"} == wanted
+    if kernel_build_id():
+        assert find_clones(lambda: pytest.fail("the symbols were read again")) == found
+
+
+def test_clones_of_this_kernel_are_symbols_without_the_function() -> None:
+    kernel = Kernel.running()
+    for function, clones in list(kernel.clones.items())[:20]:
+        assert not kernel.kallsyms.lookup(function)
+        assert all(kernel.kallsyms.lookup(clone) for clone in clones)

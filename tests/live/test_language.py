@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -261,3 +262,109 @@ def test_system_calls_probes_may_use_more_maps_than_one_program_can(pytrace: Run
         parts.append(f"tracepoint:syscalls:sys_enter_{call} {{ {counts} }}")
     done = pytrace("-q", "-e", " ".join(parts), "-c", "python3 -c 'import os; os.getsid(0); os.getpgid(0)'")
     assert done.stdout.count("[1]: 1") == 120, done.stderr
+
+
+# --- how probes are written ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("point", "wanted"),
+    [
+        ("usdt:P::first", "usdt:P:prov:first"),
+        ("usdt:P::*irs*", "usdt:P:prov:first"),
+        ("usdt:P:*:*irs*", "usdt:P:prov:first"),
+        ('usdt:"P":"":"first"', "usdt:P:prov:first"),
+        ('uprobe:"P":"f"', "uprobe:P:f"),
+        ("uprobe:P:nothing_*,uprobe:P:f", "uprobe:P:f"),
+        ("usdt:P:nothing_*,tracepoint:sched:nothing_*,usdt:P:first", "usdt:P:prov:first"),
+    ],
+)
+def test_forms_of_attach_points(pytrace: Runner, compile_c: Callable[..., Path], point: str, wanted: str) -> None:
+    program = str(compile_c(CALLS))
+    done = pytrace("-q", "-e", f"{point.replace('P', program)} {{ print(probe); }}", "-c", program)
+    assert done.stdout.strip() == wanted.replace("P", program), done.stderr
+    assert ("WARNING: No matches" in done.stderr) == ("nothing" in point)
+
+
+def test_a_pattern_that_matches_nothing_by_itself_is_a_mistake(pytrace: Runner) -> None:
+    done = pytrace("-e", "tracepoint:sched:nothing_* { print(1); } begin { exit(); }")
+    assert done.status != 0
+    assert "ERROR: No matches for tracepoint sched:nothing_*" in done.stderr
+    exact = pytrace("-e", "tracepoint:sched:nothing, begin { exit(); }")
+    assert "ERROR: No matches for tracepoint sched:nothing." in exact.stderr
+
+
+def test_static_probes_of_a_process(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    program = compile_c(CALLS.replace("int main(void) {", "#include <unistd.h>\nint main(void) { sleep(20);"))
+    process = subprocess.Popen([program])
+    try:
+        listed = pytrace("-p", str(process.pid), "-l", "usdt:*::*irst").stdout.split()
+        assert listed == [f"usdt:{program}:prov:first"]
+        assert pytrace("-p", str(process.pid), "-l", "*:*:f").stdout.split() == [f"uprobe:{program}:f"]
+        everything = pytrace("-p", str(process.pid), "-l").stdout
+        assert f"usdt:{program}:prov:second\n" in everything
+        assert "tracepoint:sched:sched_switch\n" in everything
+        done = pytrace(
+            "-q", "-p", str(process.pid), "-e", "usdt:*:first { } usdt:*:prov:second { } interval:ms:1 { exit(); }"
+        )
+        assert done.status == 0, done.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_lists(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    program = compile_c(CALLS)
+    two = ["uprobe:P:f", "usdt:P:prov:first", "usdt:P:prov:second"]
+
+    def listed(*patterns: str) -> list[str]:
+        done = pytrace("-l", *(p.replace("P", str(program)) for p in patterns))
+        assert done.status == 0, done.stderr
+        return [line.replace(str(program), "P") for line in done.stdout.splitlines()]
+
+    assert listed("uprobe:P:f", "usdt:P:*") == two
+    assert listed("uprobe:P:f,usdt:P:*") == two
+    assert listed("*:P:f") == ["uprobe:P:f"]
+    assert listed("usdt:P::fir*") == ["usdt:P:prov:first"]
+    assert {*two, "uprobe:P:g", "uprobe:P:main"} <= set(listed("P"))
+    assert {*two} <= set(listed("*:P:*"))
+    assert listed("*:sched:sched_switch") == ["tracepoint:sched:sched_switch"]
+    assert listed("struct list_head", "union bpf_attr") == ["struct list_head", "union bpf_attr"]
+    assert "struct task_struct" in listed("struct")
+
+
+def test_a_place_in_a_file_that_is_no_elf_file(pytrace: Runner, tmp_path: Path) -> None:
+    file = tmp_path / "flat.bin"
+    file.write_bytes(b"\xc3" * 4096)
+    file.chmod(0o755)
+    script = f"uprobe:{file}:0x0 {{ print(1); }} begin {{ exit(); }}"
+    assert "is not an ELF file" in pytrace("-e", script).stderr
+    done = pytrace("--unsafe", "-e", script)
+    assert (done.status, "Attached 2 probes" in done.stderr) == (0, True), done.stderr
+    named = pytrace("--unsafe", "-e", f"uprobe:{file}:main {{ print(1); }}")
+    assert "is not an ELF file" in named.stderr
+
+
+def test_code_in_a_file_that_is_no_elf_file_is_traced(pytrace: Runner, tmp_path: Path) -> None:
+    file = tmp_path / "flat.bin"
+    file.write_bytes(b"\xb8\x07\x00\x00\x00\xc3" + b"\x90" * 4090)  # mov $7, %eax; ret
+    program = (
+        "import ctypes; libc = ctypes.CDLL(None); libc.mmap.restype = ctypes.c_void_p; "
+        f"file = open({str(file)!r}, 'rb'); a = libc.mmap(None, 4096, 5, 2, file.fileno(), 0); "
+        "assert ctypes.CFUNCTYPE(ctypes.c_int)(a)() == 7"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(program)
+    done = pytrace("-q", "--unsafe", "-e", f"uprobe:{file}:0x0 {{ print(probe); }}", "-c", f"python3 {script}")
+    assert done.stdout.strip() == f"uprobe:{file}:0x0", done.stderr
+
+
+def test_functions_of_libraries_that_libc_has_swallowed(pytrace: Runner) -> None:
+    libraries = sorted(Path("/lib/x86_64-linux-gnu").glob("libpthread.so.0"))
+    if not libraries or os.confstr("CS_GNU_LIBC_VERSION") < "glibc 2.34":
+        pytest.skip("libpthread has its own functions here")
+    script = "uprobe:libpthread:pthread_create { @[probe] = count(); }"
+    command = "python3 -c 'import threading; t = threading.Thread(target=print); t.start(); t.join()'"
+    done = pytrace("-e", script, "-c", command)
+    assert "@[uprobe:/lib/x86_64-linux-gnu/libc.so.6:pthread_create]: 1" in done.stdout, done.stderr
+    assert "libpthread.so.0 has no such function any more: it is in" in done.stderr

@@ -168,6 +168,7 @@ class HandmadeKernel:
         self.btf = HandmadeBtf(VFS_READ, BY_VALUE)
         self.tracefs = HandmadeTracefs()
         self.syscalls = Syscalls.of(machine)
+        self.clones = {"finish_switch": ("finish_switch.isra.0", "finish_switch.isra.0.constprop.1")}
         self.traceable = self.kallsyms = Functions(
             ["vfs_read", "vfs_write", "by_value", "do_nanosleep", "assembly", "_raw_spin_lock", "bpf_get_current_task"]
         )

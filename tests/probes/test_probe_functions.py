@@ -182,3 +182,24 @@ def test_registers_by_name() -> None:
         register("foo", "x86_64")
     with pytest.raises(ProbeError, match="not known"):
         register("r1", "sparc")
+
+
+def test_a_function_of_which_there_are_clones_only_is_probed_in_each() -> None:
+    points = expand("kprobe:finish_switch", target())
+    assert [p.attach for p in points] == [
+        Kprobe("finish_switch.isra.0"),
+        Kprobe("finish_switch.isra.0.constprop.1"),
+    ]
+    assert [p.name for p in points] == [f"kprobe:{p.function}" for p in points]
+    assert {p.note for p in points} == {
+        "the kernel has no finish_switch, but finish_switch.isra.0 and finish_switch.isra.0.constprop.1: "
+        "its arguments may not be those of the source"
+    }
+    with pytest.raises(ProbeError, match="The kernel has no finish_switch, but "):
+        expand("kprobe:finish_switch+4", target())
+
+
+def test_the_instruction_pointer_has_a_name_on_every_machine() -> None:
+    assert register("pc", "x86_64") == register("ip", "x86_64") == register("rip", "x86_64")
+    assert register("pc", "aarch64") == register("ip", "aarch64")
+    assert [register("sp", machine).offset for machine in ("x86_64", "aarch64")] == [152, 248]

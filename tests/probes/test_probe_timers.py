@@ -117,7 +117,6 @@ def test_watchpoints() -> None:
         ("w:0x1000:8:z", "combination of"),
         ("w:0x1000:8:ww", "combination of"),
         ("w:0x1000:8:r", "invalid watchpoint mode"),
-        ("w:0x1000:4:x", "length 8"),
         ("w:0x1001:8:w", "multiple"),
         ("w:main:8:w", "not a number"),
         ("w:0x1000:8", "requires 3 arguments"),
@@ -131,3 +130,11 @@ def test_wrong_watchpoints(text: str, message: str) -> None:
 def test_an_arm_can_watch_reads() -> None:
     (point,) = expand("w:0x1000:8:r", target(machine="aarch64"))
     assert point.attach == Watchpoint(0x1000, 8, "r")
+
+
+@pytest.mark.parametrize("length", [1, 2, 4, 8])
+def test_an_instruction_is_watched_whatever_length_is_written(length: int) -> None:
+    for machine, kernel_wants in (("x86_64", 8), ("aarch64", 4)):
+        (point,) = expand(f"watchpoint:0x1001:{length}:x", target(machine=machine))
+        assert point.attach == Watchpoint(0x1001, kernel_wants, "x")
+        assert point.name == f"watchpoint:0x1001:{length}:x"

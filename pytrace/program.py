@@ -314,6 +314,7 @@ class EventSpec:
                                     location as text output shows it (`file:line:c1-c2`; empty: made of `location`)
     print       one value           prints it on a line of its own
     print_map   top, div (i64)      prints the script map `map`
+    print_scalar the value (of avg and stats: sum, samples)   prints the script map `map`, which has no key
     print_entry key                 prints the entry of `map` that has this key
     clear/zero  none                clears or zeroes `map`
     join        argc u64, then argc strings   writes them separated by `text` (see below)

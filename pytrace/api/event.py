@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pytrace.api.values import named, named_entries, naming
-from pytrace.output import Record, Text, Words, ordered
+from pytrace.output import Entry, Record, Text, Words, ordered
 from pytrace.program import Program
+from pytrace.runtime.usermaps import scalar
 from pytrace.types import Aggregation, Type
 
 if TYPE_CHECKING:
@@ -89,7 +90,10 @@ class EventReader:
         spec = record.spec
         match spec.action:
             case "print_map":
-                return self._map(spec.map, record.values)
+                top, div = record.values[:2] if len(record.values) >= 2 else (0, 0)
+                return self._map(spec.map, self._maps()[spec.map].entries(), top, div)
+            case "print_scalar":
+                return self._map(spec.map, [(None, scalar(self._maps()[spec.map].user_map, record.values))], 0, 0)
             case "print_entry":
                 return self._entry(spec.map, record.values[0])
             case "time":
@@ -115,10 +119,8 @@ class EventReader:
         self._text.event(spec, record.values)
         return self._page.take()
 
-    def _map(self, name: str, arguments: Sequence[int]) -> tuple[Kind, Any, str]:
+    def _map(self, name: str, entries: list[Entry], top: int, div: int) -> tuple[Kind, Any, str]:
         target = self._maps()[name]
-        top, div = arguments[:2] if len(arguments) >= 2 else (0, 0)
-        entries = target.entries()
         self._text.map(target.user_map, entries, top, div)
         shown = ordered(target.user_map, entries, top)
         value: Any = named_entries(target.user_map.key, target.user_map.value, shown, self._words)
@@ -129,11 +131,11 @@ class EventReader:
     def _entry(self, name: str, key: Any) -> tuple[Kind, Any, str]:
         target = self._maps()[name]
         kind: Type = target.user_map.value
-        entries = [entry for entry in target.entries() if entry[0] == key]
-        if not entries:
+        try:
+            value = target.lookup(key)
+        except KeyError:
             return "print", None, ""
-        self._text.map(target.user_map, entries)
-        value = entries[0][1]
+        self._text.map(target.user_map, [(key, value)])
         return "print", value if isinstance(kind, Aggregation) else named(kind, value, self._words), self._page.take()
 
 

@@ -215,7 +215,7 @@ def merged(lo: Lower, kind: t.Type, rows: Rows, part: str = "") -> str:
     f.place(end)
     if part == "count":
         return f.load(samples)
-    if isinstance(kind, t.Avg) or (isinstance(kind, t.Stats) and part == "average"):
+    if (isinstance(kind, t.Avg) and part != "total") or (isinstance(kind, t.Stats) and part == "average"):
         return _average(lo, f.load(total), f.load(samples), kind.signed)
     return f.load(total)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
     from pytrace.diagnostics import Span
 
-CONTROL = frozenset(("exit", "clear", "zero", "print_map", "unwatch"))
+CONTROL = frozenset(("exit", "clear", "zero", "print_map", "print_scalar", "unwatch"))
 BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP, BPF_RB_AVAIL_DATA = 1, 2, 0
 HEADROOM = 64 * 1024
 """Bytes that only control records may use; an eighth of a ring that is smaller than half a megabyte."""

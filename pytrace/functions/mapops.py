@@ -48,7 +48,10 @@ def _keyed(c: ExpressionChecker, n: ast.Call) -> tuple[typed.MapSymbol, typed.Ex
 
 def _whole(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
     symbol = map_argument(c, n.args[0], n) if c.arity(n, 1) else None
-    return c.error(n.span) if symbol is None else c.call(n, t.VOID, _reference(symbol, n))
+    if symbol is None:
+        return c.error(n.span)
+    symbol.emptied = True
+    return c.call(n, t.VOID, _reference(symbol, n))
 
 
 def _lower_whole(lo: Lower, e: typed.Call) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytrace import types as t
+from pytrace.codegen import printing
 from pytrace.codegen.helpers import Helper
 from pytrace.format import Conversion, FormatError, parse_format, unknown_conversions
 from pytrace.functions.base import function
@@ -149,6 +150,9 @@ def system(c: ExpressionChecker, n: ast.Call) -> typed.Expr:
 
 
 def _lower_print(lo: Lower, e: typed.Call) -> None:
+    if isinstance(e.data, typed.MapSymbol):
+        printing.print_map(lo, e, e.data)
+        return
     action, name = e.data
     lo.send(action, e.args, e.span, map=name)
 
@@ -191,7 +195,7 @@ def _print_map(c: ExpressionChecker, n: ast.Call, node: ast.Map) -> typed.Expr:
         numbers.append(value)
     numbers += [0] * (2 - len(numbers))
     args = tuple(typed.Const(v, type=t.INT64, span=n.span) for v in numbers)
-    return c.call(n, t.VOID, *args, data=("print_map", "@" + symbol.name))
+    return c.call(n, t.VOID, *args, data=symbol)
 
 
 # --- join, exit ----------------------------------------------------------------------------------------

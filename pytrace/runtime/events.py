@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytrace.output import Record, RecordReader, Renderer
 from pytrace.program import EventSpec, Program
 from pytrace.record import replace
-from pytrace.runtime.usermaps import ScriptMap
+from pytrace.runtime.usermaps import ScriptMap, scalar
 from pytrace.types import Stats
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ OnEvent = Callable[[Record], bool | None]
 
 _SHOWN = frozenset(("printf", "print", "join", "time", "errorf", "warnf"))
 _REFUSED = (errno.ELOOP, errno.EPERM, errno.EEXIST)
-_SEEN = _SHOWN | {"print_map", "print_entry"}
+_SEEN = _SHOWN | {"print_map", "print_scalar", "print_entry"}
 
 
 class Dispatcher:
@@ -73,6 +73,9 @@ class Dispatcher:
                 target = self._maps[spec.map]
                 top, div = values[:2] if len(values) >= 2 else (0, 0)
                 self._output.map(target.user_map, target.entries(), top, div)
+            case "print_scalar":
+                target = self._maps[spec.map]
+                self._output.map(target.user_map, [(None, scalar(target.user_map, values))])
             case "print_entry":
                 self._print_entry(spec, values[0])
             case "clear":
@@ -98,13 +101,14 @@ class Dispatcher:
         """Statistics are shown as a value, histograms as the map's only entry; nothing if the key is not there."""
         target = self._maps[spec.map]
         kind = target.user_map.value
-        for entry in target.entries():
-            if entry[0] != key:
-                continue
-            if isinstance(kind, Stats):
-                self._output.event(replace(spec, action="print", args=(kind,)), entry[1:])
-            else:
-                self._output.map(target.user_map, [entry])
+        try:
+            value = target.lookup(key)
+        except KeyError:
+            return
+        if isinstance(kind, Stats):
+            self._output.event(replace(spec, action="print", args=(kind,)), (value,))
+        else:
+            self._output.map(target.user_map, [(key, value)])
 
     def _capture(self, path: str, boot_ns: int, size: int, data: bytes) -> None:
         from pytrace.runtime.pcap import Captures

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pytrace import output
 from pytrace.output import Entry
+from pytrace.output.values import AvgValue, StatsValue
 from pytrace.program import Storage, UserMap
 from pytrace.runtime.maps import KernelMap
-from pytrace.types import Aggregation, Type
+from pytrace.types import Aggregation, Avg, Stats, Type
 
 
 class ScriptMap:
@@ -35,8 +36,10 @@ class ScriptMap:
         """The value of one key of a map with keys. Raises `KeyError` if it is not there."""
         if self._kept is None and self.user_map.key is not None:
             raw = output.encode(self.user_map.key, key)
-            content = self.kernel_map.lookup(raw) if raw is not None else None
-            if content is not None:
+            if raw is not None:
+                content = self.kernel_map.lookup(raw)
+                if content is None:
+                    raise KeyError(key)
                 return self._value(content)
         for known, value in self.entries():
             if known == key:
@@ -98,6 +101,16 @@ class ScriptMap:
     def keep(self) -> None:
         """Reads everything now, so that it can be asked for when the kernel map is gone."""
         self._kept = list(self._read())
+
+
+def scalar(user_map: UserMap, values: Sequence[Any]) -> Any:
+    """The value of a scalar map that a `print_scalar` record holds."""
+    match user_map.value:
+        case Avg():
+            return AvgValue(*values)
+        case Stats():
+            return StatsValue(*values)
+    return values[0]
 
 
 def _merged(type: Type, rows: list[bytes]) -> Any:

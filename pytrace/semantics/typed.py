@@ -33,7 +33,8 @@ class VarSymbol:
 @record(frozen=False, eq=False)
 class MapSymbol:
     """A map of the script while its types are inferred. `key` is None for a scalar map. `probes` are the ordinals
-    of the probes that write it: more than one means that updates must be atomic. A map that a session has already is
+    of the probes that write it: more than one means that updates must be atomic. `emptied`: the script has a `clear()`
+    or `zero()` of it. A map that a session has already is
     `known`: its types are settled."""
 
     name: str
@@ -45,6 +46,7 @@ class MapSymbol:
     max_entries: int | None = None
     writers: set[int] = field(default_factory=set)
     used: bool = False
+    emptied: bool = False
     known: tuple[UserMap, MapSpec] | None = None
 
 

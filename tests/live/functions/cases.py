@@ -431,7 +431,7 @@ CASES: dict[str, tuple[Case, ...]] = {
             "struct inner { int a; int b; }; struct outer { long first; struct inner second; char text[8]; }; "
             + GREET
             + " { print(*(struct outer *)arg2); }",
-            "{ .first = 1, .second = { .a = 2, .b = 3 }, .text = eight..!.. }",
+            "{ .first = 1, .second = { .a = 2, .b = 3 }, .text = eight..! }",
             command=RUN,
         ),
     ),

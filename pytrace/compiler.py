@@ -12,6 +12,7 @@ from pytrace.kernel import Kernel
 from pytrace.options import Options
 from pytrace.program import MapSpec, Program, UserMap
 from pytrace.record import record, replace
+from pytrace.recursion import deep
 from pytrace.semantics import typed
 from pytrace.semantics.cdefs import expand_defines, read_definitions
 from pytrace.semantics.check import check
@@ -30,6 +31,7 @@ class Stages:
     warnings: tuple[str, ...]
 
 
+@deep()
 def analyse(
     text: str,
     *,
@@ -85,6 +87,7 @@ def analyse(
     return Stages(script, checked, unit, tuple(w.render() for w in diagnostics.warnings))
 
 
+@deep()
 def compile_script(
     text: str,
     *,

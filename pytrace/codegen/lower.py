@@ -242,14 +242,18 @@ class Lower:
         return self.f.compare(predicate, left, right)
 
     def _logical(self, e: typed.Logical) -> str:
+        """A chain of one operator is one way past its operands, with one exit."""
         f = self.f
-        right_label, end = f.label("logic"), f.label("logicend")
-        result = f.alloca(8)
-        left = self.condition(e.left)
-        f.store(f.word(left), result)
-        f.branch(left, *((right_label, end) if e.op == "&&" else (end, right_label)))
-        f.place(right_label)
-        f.store(f.word(self.condition(e.right)), result)
+        operands: list[typed.Expr] = [e]
+        while isinstance(first := operands[0], typed.Logical) and first.op == e.op:
+            operands[:1] = [first.left, first.right]
+        end, result = f.label("logicend"), f.alloca(8)
+        for operand in operands:
+            following = f.label("logic")
+            value = self.condition(operand)
+            f.store(f.word(value), result)
+            f.branch(value, *((following, end) if e.op == "&&" else (end, following)))
+            f.place(following)
         f.jump(end)
         f.place(end)
         return f.truth(f.load(result))

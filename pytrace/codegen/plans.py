@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytrace.probes.base import Point
 from pytrace.probes.lowering import session
 from pytrace.program import Kprobe, KprobeMulti, Tracing, Uprobe, UprobeMulti
-from pytrace.record import fields, is_record, record, replace
+from pytrace.record import fields, record, replace
 from pytrace.semantics import typed
 
 if TYPE_CHECKING:
@@ -226,17 +226,13 @@ def _in_session(body: Body, points: tuple[Point, ...]) -> Body:
 
 def nodes(node: object) -> Iterator[object]:
     """Everything below a typed node, subprograms' bodies included."""
-    yield node
-    if isinstance(node, tuple):
-        for item in node:
-            yield from nodes(item)
-    elif isinstance(node, typed.SubprogramSymbol):
-        yield from nodes(node.body)
-    elif isinstance(node, typed.Node):
-        for f in fields(node):
-            if f.name not in ("span", "type"):
-                value = getattr(node, f.name)
-                if isinstance(value, tuple | typed.SubprogramSymbol) or (
-                    is_record(value) and isinstance(value, typed.Node)
-                ):
-                    yield from nodes(value)
+    waiting = [node]
+    while waiting:
+        yield (node := waiting.pop())
+        if isinstance(node, tuple):
+            waiting += node[::-1]
+        elif isinstance(node, typed.SubprogramSymbol):
+            waiting.append(node.body)
+        elif isinstance(node, typed.Node):
+            values = [getattr(node, f.name) for f in fields(node) if f.name not in ("span", "type")]
+            waiting += [v for v in values if isinstance(v, tuple | typed.SubprogramSymbol | typed.Node)][::-1]

@@ -10,8 +10,10 @@ from pytrace.codegen import bpf
 from pytrace.compiler import analyse
 from pytrace.options import Options
 from pytrace.program import Program
+from pytrace.recursion import deep
 
 
+@deep()
 def show_stages(
     stages: Sequence[str],
     name: str,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytrace.kernel.process import Mapping as Mapped
     from pytrace.kernel.sourcelines import Place, SourceLines
     from pytrace.runtime.cgroups import Cgroups
+    from pytrace.runtime.perfmaps import PerfMaps
 
 
 class Symbols:
@@ -44,6 +45,7 @@ class Symbols:
         self._files: dict[tuple[str, int], Elf] = {}
         self._users: dict[int, str] = {}
         self._cgroups: Cgroups | None = None
+        self._perf_maps: PerfMaps | None = None
         self._offsets: dict[str, int] = {}
         self._kernel_symbols: dict[int, Symbol] = {}
         self._vmlinux: tuple[SourceLines | None, int] | None = None
@@ -130,7 +132,17 @@ class Symbols:
             known = self._find(address, pid)
             if known.name and self._keep != "NONE":
                 self._user_symbols[key] = known
+        if not known.name:  # what is made at run time is not kept: other code may come to stand there
+            return self._made(address, pid) or known
         return known
+
+    def _made(self, address: int, pid: int) -> Symbol | None:
+        """The name of code that the process has made, and told profilers of."""
+        if self._perf_maps is None:
+            from pytrace.runtime.perfmaps import PerfMaps
+
+            self._perf_maps = PerfMaps()
+        return self._perf_maps.symbol(address, pid)
 
     def _find(self, address: int, pid: int) -> Symbol:
         place = self.processes.locate(address, pid)

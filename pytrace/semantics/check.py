@@ -17,7 +17,7 @@ from pytrace.probes import expand
 from pytrace.probes.base import Context, NoMatch, Point, ProbeError, Target
 from pytrace.probes.lowering import refine
 from pytrace.program import Kprobe, KprobeMulti, Tracing, Uprobe, UprobeMulti
-from pytrace.record import fields, is_record, replace
+from pytrace.record import replace
 from pytrace.semantics import typed
 from pytrace.semantics.expressions import ExpressionChecker
 from pytrace.semantics.hints import did_you_mean
@@ -171,15 +171,11 @@ def _expand_all(
 
 def mentioned(node: object) -> Iterator[str]:
     """Every bare name and called function below a node."""
-    if isinstance(node, ast.Identifier | ast.Call):
-        yield node.name
-    if isinstance(node, tuple):
-        for item in node:
-            yield from mentioned(item)
-    elif is_record(node) and not isinstance(node, type):
-        for f in fields(node):
-            if f.name not in ("span", "source"):
-                yield from mentioned(getattr(node, f.name))
+    from pytrace.semantics.walk import walk
+
+    for part in walk(node) if isinstance(node, ast.Node) else ():
+        if isinstance(part, ast.Identifier | ast.Call):
+            yield part.name
 
 
 def _calls(node: object) -> Iterator[ast.Call]:

@@ -1,14 +1,17 @@
 """Constants by the names that C headers give them with `#define`: BTF holds enumerators but no macros.
 
 Values are the kernel's for the 64-bit architectures that share the generic ABI (x86-64, arm64, riscv64). What Python's
-own modules know is asked there, module by module and only when a name of theirs comes up; the rest is in
-`constants_table`.
+own modules know is asked there, module by module and only when a name of theirs comes up; others are in
+`constants_table`. Every constant of the headers that Linux has for user space is in `uapi.txt`, whose first line says
+of which version; it is looked into last.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
+from functools import cache
 
 # Which modules know names that start so. A longer prefix decides before a shorter one.
 _MODULES: dict[str, tuple[str, ...]] = {
@@ -82,7 +85,31 @@ def constant(name: str) -> int | None:
     from pytrace.semantics.constants_table import TABLE
 
     value = TABLE.get(name)
-    return _from_python(name) if value is None else value
+    if value is None:
+        value = _from_python(name)
+    return _from_headers(name) if value is None else value
+
+
+@cache
+def _headers() -> bytes:
+    """Sorted lines `NAME VALUE`, or `NAME VALUE-ON-X86-64 VALUE-ON-ARM64` where these differ; `-` is none."""
+    with open(os.path.join(os.path.dirname(__file__), "uapi.txt"), "rb") as file:
+        return file.read()
+
+
+def _from_headers(name: str) -> int | None:
+    text, wanted = _headers(), name.encode("utf-8", "replace")
+    low = text.index(b"\n") + 1
+    high = len(text)
+    while low < high:
+        start = text.rfind(b"\n", low, (low + high) // 2) + 1 or low
+        end = text.find(b"\n", start)
+        found, *values = text[start:end].split(b" ")
+        if found == wanted:
+            value = values[-1 if os.uname().machine == "aarch64" else 0]
+            return None if value == b"-" else int(value)
+        low, high = (end + 1, high) if found < wanted else (low, start)
+    return None
 
 
 def _from_python(name: str) -> int | None:
@@ -103,9 +130,14 @@ def names() -> Iterator[str]:
     """Every name that `constant` knows, for completion and for hints."""
     from pytrace.semantics.constants_table import TABLE
 
-    yield from TABLE
+    known = set(TABLE)
     modules = {m: tuple(p for p, ms in _MODULES.items() if m in ms) for ms in _MODULES.values() for m in ms}
     for module, prefixes in modules.items():
         for name in dir(importlib.import_module(module)):
-            if name.startswith(prefixes) and name.isupper() and name not in TABLE and _from_python(name) is not None:
-                yield name
+            if name.startswith(prefixes) and name.isupper() and _from_python(name) is not None:
+                known.add(name)
+    for line in _headers().decode("ascii").splitlines()[1:]:
+        name = line.partition(" ")[0]
+        if name not in known and _from_headers(name) is not None:
+            known.add(name)
+    yield from sorted(known)

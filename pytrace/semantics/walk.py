@@ -39,9 +39,10 @@ def _nodes(part: object) -> Iterator[ast.Node]:
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:
     """A node and everything below it, parents first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    waiting = [node]
+    while waiting:
+        yield (node := waiting.pop())
+        waiting += [*children(node)][::-1]
 
 
 def rewrite(node: N, change: Callable[[ast.Node], ast.Node | None]) -> N:

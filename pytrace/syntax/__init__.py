@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytrace.diagnostics import ScriptError, Source
+from pytrace.recursion import deep
 from pytrace.syntax import ast
 from pytrace.syntax.lexer import looks_like_script
 from pytrace.syntax.parser import Parser
@@ -69,18 +70,21 @@ def print_script(script: ast.Script) -> str:
     """The script in canonical form (`--fmt`), comments included; it parses to an equal AST."""
     from pytrace.syntax import printer
 
-    return printer.print_script(script)
+    with deep():
+        return printer.print_script(script)
 
 
 def print_stmt(statement: ast.Stmt) -> str:
     """One statement with its `;`, without a newline at the end and without comments."""
     from pytrace.syntax import printer
 
-    return printer.print_stmt(statement)
+    with deep():
+        return printer.print_stmt(statement)
 
 
 def print_expr(expression: ast.Expr | ast.TypeExpr) -> str:
     """An expression or a type. On several lines only if it holds a block with statements."""
     from pytrace.syntax import printer
 
-    return printer.print_expr(expression)
+    with deep():
+        return printer.print_expr(expression)

@@ -23,6 +23,8 @@ MAX_ERRORS = 20
 
 
 MAX_DEPTH = 200
+MAX_HEIGHT = 3000
+"""Of a tree with its chains of operators: `recursion.deep` has room for that."""
 """How deep expressions, statements and chains of operators may nest; delimiters twice as deep, as the printer adds
 parentheses."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from pytrace.diagnostics import Diagnostics, Source, Span
 from pytrace.syntax import messages, table
 from pytrace.syntax.builder import Builder
-from pytrace.syntax.lexer import MAX_DEPTH, MAX_ERRORS, Lexer, Token, TooDeep, TooManyErrors
+from pytrace.syntax.lexer import MAX_DEPTH, MAX_ERRORS, MAX_HEIGHT, Lexer, Token, TooDeep, TooManyErrors
 
 _MAX_STACK = 20 * MAX_DEPTH  # what is on the stack is not yet a tree, but would become one
 
@@ -84,8 +84,10 @@ class Parser:
         self.values: list[Any] = []
         self.extents: list[tuple[int, int]] = []
         self.depths: list[int] = []
+        self.heights: list[int] = []
         self.opened: list[int] = []
         values, extents, depths, opened = self.values, self.extents, self.depths, self.opened
+        heights = self.heights
         end = self.table.ends[self.start]
 
         row = rows(states[-1])
@@ -105,6 +107,7 @@ class Parser:
                 values.append(token)
                 extents.append((token.start, token.end))
                 depths.append(0)
+                heights.append(0)
                 opened.append(len(lexer.opened))
                 if len(states) > _MAX_STACK:
                     raise TooDeep
@@ -124,18 +127,23 @@ class Parser:
                 children = values[-length:]
                 extent = (extents[-length][0], extents[-1][1])
                 depth = max(depths[-length:])
+                if name == "binary":  # in a + b + c all are on one level, as a reader sees it
+                    depth = max(depths[-length] - 1, depths[-1])
+                height = max(heights[-length:])
                 del states[-length:], values[-length:], extents[-length:], depths[-length:], opened[-length:]
+                del heights[-length:]
             else:
                 children = []
                 at = extents[-1][1] if extents else token.start
                 extent = (at, at)
-                depth = 0
+                depth = height = 0
             if keep is not None:
                 children = _kept(keep, nones, children)
             value: Any = children
             if kind == "build":
                 depth += name not in _FLAT
-                if depth > MAX_DEPTH:
+                height += name not in _FLAT
+                if depth > MAX_DEPTH or height > MAX_HEIGHT:
                     raise TooDeep
                 value = getattr(builder, name)(children, extent)
             elif kind == "single":
@@ -145,6 +153,7 @@ class Parser:
             values.append(value)
             extents.append(extent)
             depths.append(depth)
+            heights.append(height)
             opened.append(level)
             row = rows(state)
             if state == end and token.kind == 0:
@@ -199,6 +208,7 @@ class Parser:
             i -= 1
         row = rows(self.states[i])
         del self.states[i + 1 :], self.values[i:], self.extents[i:], self.depths[i:], self.opened[i:]
+        del self.heights[i:]
         level = self.opened[-1] if self.opened else 0
         top = self._item_goto in row
 

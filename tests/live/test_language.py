@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pytrace.runtime.perfmaps import PerfMaps
 from tests.conftest import Runner
 
-# --- maps that are defined by themselves -----------------------------------------------------------------------
+# --- maps that are defined by themselves -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_chains_of_maps_are_followed_to_their_end(pytrace: Runner) -> None:
     assert done.stdout.startswith("2\n"), done.stderr
 
 
-# --- evaluated once -------------------------------------------------------------------------------------------
+# --- evaluated once --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_packet_is_written_with_each_argument_seen_once(pytrace: Runner, tmp_p
     assert os.path.getsize(tmp_path / "out.pcap") > 24
 
 
-# --- names that other scripts use --------------------------------------------------------------------------------
+# --- names that other scripts use ------------------------------------------------------------------------
 
 
 def test_builtins_have_a_long_name_that_no_macro_can_take(pytrace: Runner) -> None:
@@ -117,7 +118,7 @@ def test_debugf_writes_to_the_trace_buffer(pytrace: Runner) -> None:
     assert line.endswith("100%")
 
 
-# --- arrays, strings and bitfields of C ----------------------------------------------------------------------------
+# --- arrays, strings and bitfields of C ------------------------------------------------------------------
 
 
 def test_an_index_that_is_out_of_bounds_is_counted(pytrace: Runner) -> None:
@@ -199,7 +200,7 @@ def test_structs_of_the_kernel_with_enums_as_bitfields_are_shown(pytrace: Runner
     assert f".hook_ops_type = {alone}," in whole
 
 
-# --- several probes on one place ---------------------------------------------------------------------------------
+# --- several probes on one place -------------------------------------------------------------------------
 
 CALLS = """
 #include <sys/sdt.h>
@@ -264,7 +265,7 @@ def test_system_calls_probes_may_use_more_maps_than_one_program_can(pytrace: Run
     assert done.stdout.count("[1]: 1") == 120, done.stderr
 
 
-# --- how probes are written ------------------------------------------------------------------------------------------
+# --- how probes are written ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -368,3 +369,112 @@ def test_functions_of_libraries_that_libc_has_swallowed(pytrace: Runner) -> None
     done = pytrace("-e", script, "-c", command)
     assert "@[uprobe:/lib/x86_64-linux-gnu/libc.so.6:pthread_create]: 1" in done.stdout, done.stderr
     assert "libpthread.so.0 has no such function any more: it is in" in done.stderr
+
+
+# --- long chains of operators ----------------------------------------------------------------------------
+
+
+def test_a_chain_of_operators_may_be_long(pytrace: Runner) -> None:
+    names = " || ".join(f'comm == "c{i}"' for i in range(300))
+    more = "".join(f"$x {'+-*'[i % 3]} " for i in range(1500))
+    both = " && ".join("$x" for _ in range(1000))
+    script = (
+        f"begin {{ $x = 1; if ({names}) {{ print(1); }} else {{ print(0); }} print({more} 1); print({both}); exit(); }}"
+    )
+    done = pytrace("-q", "-e", script)
+    expected = eval(f"{more} 1".replace("$x", "1"))  # made of 1, +, - and *
+    assert done.stdout.split() == ["0", str(expected), "true"], done.stderr[:500]
+    written = pytrace("--fmt", "-e", script)
+    assert written.stdout.count("comm ==") == 300, written.stderr[:500]
+
+
+def test_chains_of_conditions_are_evaluated_as_far_as_they_matter(pytrace: Runner) -> None:
+    script = (
+        "begin { print(@a++ || @a++ || @a++ || @a++); print(@b++ && @b++ && @b++); print(0 || @c++ && @c++ || 0 || 1); "
+        "print((1 || @d++) && (0 || @d++ || @d++) && 1); exit(); }"
+    )
+    done = pytrace("-q", "-e", script)
+    assert done.stdout.split() == ["true", "false", "true", "true", "@a:", "2", "@b:", "1", "@c:", "1", "@d:", "2"]
+
+
+# --- code that programs make -----------------------------------------------------------------------------
+
+JIT = """
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+__attribute__((noinline)) int leaf(int x) { __asm__ volatile(""); return x; }
+int main(int argc, char **argv) {
+    unsigned char *m = mmap(0, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char code[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xd0, 0x5d, 0xc3};
+    void *l = (void *)leaf;
+    memcpy(code + 6, &l, 8);
+    memcpy(m + 0x100, code, sizeof code);
+    memcpy(m + 0x200, code, sizeof code);
+    char n[64];
+    sprintf(n, "/tmp/perf-%d.map", getpid());
+    FILE *f = fopen(n, "w");
+    fprintf(f, "nonsense\\n%lx 40 jitted function with spaces\\n", (long)m + 0x100);
+    fflush(f);
+    ((int (*)(void))(m + 0x100))();
+    usleep(300000);
+    fprintf(f, "%lx 40 a later one\\n%lx 4", (long)m + 0x200, (long)m + 0x300);
+    fclose(f);
+    ((int (*)(void))(m + 0x200))();
+    sleep(1);
+    if (argc > 1) unlink(n);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the code that is made is x86-64's")
+def test_code_that_a_program_has_made_has_its_names(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    program = compile_c(JIT, "-O0", "-fno-omit-frame-pointer")
+    script = f'uprobe:{program}:leaf {{ print(ustack(3)); print(usym(*(uint64 *)reg("sp"))); print(ustack(perf, 2)); }}'
+    done = pytrace("-q", "-e", script, "-c", f"{program} unlink")
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    assert lines[:4] == ["leaf+0", "jitted function with spaces+16", lines[2], "jitted function with spaces"], (
+        done.stderr
+    )
+    assert lines[5].partition(" ")[2].startswith("jitted function with spaces+16 (/tmp/perf-")
+    assert "a later one+16" in lines
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the code that is made is x86-64's")
+def test_and_keeps_them_when_it_has_ended(pytrace: Runner, compile_c: Callable[..., Path]) -> None:
+    program = compile_c(JIT, "-O0", "-fno-omit-frame-pointer")
+    done = pytrace("-q", "-e", f"uprobe:{program}:leaf {{ @[ustack(2), pid] = count(); }}", "-c", program)
+    for name in Path("/tmp").glob("perf-*.map"):
+        if f", {name.stem[5:]}]" in done.stdout:
+            name.unlink()
+    assert "jitted function with spaces+16" in done.stdout
+    assert "a later one+16" in done.stdout
+
+
+def test_a_list_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
+    maps = PerfMaps()
+    file = Path(f"/tmp/perf-{os.getpid()}.map")
+    file.write_text("1000 20 mine\n1010 8 inner\n")
+    try:
+        found = maps.symbol(0x1004, os.getpid())
+        assert found is not None
+        assert (found.name, found.offset, found.module) == ("mine", 4, str(file))
+        inner, after = maps.symbol(0x1012, os.getpid()), maps.symbol(0x101A, os.getpid())
+        assert inner is not None
+        assert after is not None
+        assert (inner.name, after.name, maps.symbol(0x1020, os.getpid())) == ("inner", "mine", None)
+        file.unlink()
+        file.write_text("2000 20 theirs\n")
+        os.chown(file, 12345, 12345)
+        assert PerfMaps().symbol(0x2000, os.getpid()) is None
+        file.unlink()
+        file.symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "elsewhere").write_text("2000 20 led astray\n")
+        assert PerfMaps().symbol(0x2000, os.getpid()) is None
+        file.unlink()
+        os.mkfifo(file)
+        assert PerfMaps().symbol(0x2000, os.getpid()) is None
+    finally:
+        file.unlink()

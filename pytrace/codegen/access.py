@@ -9,6 +9,7 @@ from pytrace.codegen import direct
 from pytrace.codegen.helpers import Helper
 from pytrace.probes.base import (
     CtxAddress,
+    CtxCopy,
     CtxLoad,
     DataLoc,
     RegsCopy,
@@ -47,6 +48,8 @@ def context_word(lo: Lower, e: typed.ContextLoad) -> str:
             return f.extend(value, bits, signed)
         case CtxAddress():
             return f.address(f.offset(ctx, e.load.offset))
+        case CtxCopy():
+            return read_word(lo, f.address(f.offset(ctx, e.load.offset)), 64, False, "kernel")
         case DataLoc():
             where = _from_context(lo, e.load.offset, 32)
             base = f.address(ctx)

@@ -29,7 +29,8 @@ BTF_DIRECTORY = "/sys/kernel/btf"
 class Function:
     """A kernel function or the arguments of a tracepoint. `id` is the BTF id of what was asked for (a FUNC, or the
     typedef of a tracepoint); `module` is "" for vmlinux. `variadic` functions take more than `params`.
-    An unnamed parameter is called `arg0`, `arg1`, …"""
+    An unnamed parameter is called `arg0`, `arg1`, … `opaque` are the indices of pointers (-1: the result) that
+    the verifier does not let a program load: those to functions, pointers, arrays and what is not known."""
 
     name: str
     params: tuple[tuple[str, Type], ...]
@@ -38,6 +39,7 @@ class Function:
     module: str = ""
     variadic: bool = False
     proto: int = 0
+    opaque: frozenset[int] = frozenset()
 
 
 class Btf:
@@ -196,10 +198,33 @@ class Btf:
         params: list[tuple[str, Type]] = []
         pairs = list(zip(named[3::2], record[4::2], strict=True))[skip:]
         variadic = bool(pairs) and pairs[-1] == (0, 0)
+        opaque = {-1} if self._is_opaque(record[2]) else set()
         for at, (name_offset, type) in enumerate(pairs[: len(pairs) - variadic]):
             params.append((self.text(name_offset) or f"arg{at}", self.type(type)))
+            if self._is_opaque(type):
+                opaque.add(at)
         module = self.module if id >= self.first_id else ""
-        return Function(name, tuple(params), self.type(record[2]), id, module, variadic, proto)
+        result = self.type(record[2])
+        return Function(name, tuple(params), result, id, module, variadic, proto, frozenset(opaque))
+
+    def _is_opaque(self, id: int) -> bool:
+        """See `Function.opaque`. Which pointers to numbers may be loaded depends on the kernel; all know those to
+        bytes."""
+        kind, record = self._stripped(id)
+        if kind != k.PTR:
+            return False
+        kind, record = self._stripped(record[2])
+        return kind not in (0, k.STRUCT, k.UNION) and not (kind == k.INT and record[2] == 1)
+
+    def _stripped(self, id: int) -> tuple[int, list[int]]:
+        """Kind and record of a type without its names and qualifiers; kind 0 is void."""
+        while id:
+            record = self.owner(id).record(id)
+            kind = info_kind(record[1])
+            if kind not in (k.TYPEDEF, k.VOLATILE, k.CONST, k.RESTRICT, k.TYPE_TAG):
+                return kind, record
+            id = record[2]
+        return 0, []
 
     def tracepoint(self, name: str) -> Function | None:
         """The arguments of the raw tracepoint `name`: the typedef `btf_trace_NAME` without its leading `void *`.

@@ -39,6 +39,14 @@ class CtxAddress:
 
 
 @record
+class CtxCopy:
+    """A word at a byte offset of the context that the verifier lets no program load, because it is a pointer to
+    something that it does not follow (a function, a pointer, an array, …): copied with bpf_probe_read_kernel."""
+
+    offset: int
+
+
+@record
 class DataLoc:
     """The u32 at `offset` of the context is a __data_loc: the value is the address of the data, which stands
     (low 16 bits) bytes after the start of the context, or with `relative` after the end of this u32."""
@@ -106,7 +114,7 @@ class UsdtOperand:
     unreadable: str = ""
 
 
-Load = CtxLoad | CtxAddress | DataLoc | RegsLoad | StackLoad | StackAddress | RegsCopy | UsdtArgument
+Load = CtxLoad | CtxAddress | CtxCopy | DataLoc | RegsLoad | StackLoad | StackAddress | RegsCopy | UsdtArgument
 
 
 @record

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob, matches
-from pytrace.probes.base import Arg, Context, CtxAddress, CtxLoad, Load, Point, ProbeError, Target
+from pytrace.probes.base import Arg, Context, CtxAddress, CtxCopy, CtxLoad, Load, Point, ProbeError, Target
 from pytrace.probes.denylist import REFUSED, denied, endless, in_wildcard
 from pytrace.probes.kfunctions import VMLINUX, described, find, instead, no_match, split
 from pytrace.probes.lowering import has
@@ -35,9 +35,9 @@ _REGISTERS = 6
 def _layout(proto: Function) -> tuple[tuple[Arg, ...], int]:
     """The arguments and the result's offset: an array of u64 words, of which a struct takes as many as it fills."""
     args, at = [], 0
-    for name, type in proto.params:
+    for number, (name, type) in enumerate(proto.params):
         inside = isinstance(type, Struct | Array)
-        load: Load = CtxAddress(at) if inside else CtxLoad(at)
+        load: Load = CtxAddress(at) if inside else CtxCopy(at) if number in proto.opaque else CtxLoad(at)
         args.append(Arg(name, type, load))
         at += (max(type.size, 1) + 7) // 8 * 8
     return tuple(args), at
@@ -49,9 +49,9 @@ def context(module: str, proto: Function, provider: str, returns: bool) -> Conte
     result: tuple[Type, Load] | None = None
     shown = args
     if returns and not isinstance(proto.returns, Void):
-        result = proto.returns, CtxLoad(end)
+        result = proto.returns, CtxCopy(end) if -1 in proto.opaque else CtxLoad(end)
         shown = (*args, Arg("retval", *result))
-    offsets = [a.load.offset if isinstance(a.load, CtxLoad | CtxAddress) else 0 for a in shown]
+    offsets = [a.load.offset if isinstance(a.load, CtxLoad | CtxAddress | CtxCopy) else 0 for a in shown]
     fields = tuple(Field(a.name, a.type, o) for a, o in zip(shown, offsets, strict=True))
     return Context(
         prog_type=ProgType.TRACING,
@@ -90,7 +90,9 @@ def instead_of_kprobe(point: Point, function: str, returns: bool, target: Target
         args=None,
         struct=None,
         positional=() if returns else tuple(a.load for a in words),
-        retval=(UINT64, CtxLoad(end)) if returns and not isinstance(proto.returns, Void) else None,
+        retval=(UINT64, CtxCopy(end) if -1 in proto.opaque else CtxLoad(end))
+        if returns and not isinstance(proto.returns, Void)
+        else None,
         btf=False,
     )
     if returns and lowered.retval is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pytrace.kernel import btf_c
 from pytrace.kernel.btf import Btf, Function
 from pytrace.kernel.glob import is_glob, matches
-from pytrace.probes.base import Arg, Context, CtxLoad, NoMatch, Point, Target
+from pytrace.probes.base import Arg, Context, CtxCopy, CtxLoad, NoMatch, Point, Target
 from pytrace.probes.lowering import has
 from pytrace.probes.text import arguments, did_you_mean
 from pytrace.probes.uapi import AttachType, ProgType
@@ -54,7 +54,9 @@ class RawTracepointProvider:
             yield from ((module, btf.modules[module], n) for n in btf.modules[module].tracepoint_names(event))
 
     def _point(self, module: str, proto: Function, target: Target) -> Point:
-        args = tuple(Arg(n, t, CtxLoad(8 * i)) for i, (n, t) in enumerate(proto.params))
+        args = tuple(
+            Arg(n, t, CtxCopy(8 * i) if i in proto.opaque else CtxLoad(8 * i)) for i, (n, t) in enumerate(proto.params)
+        )
         fields = tuple(Field(a.name, a.type, 8 * i) for i, a in enumerate(args))
         typed = has(target.kernel, "tp_btf")
         context = Context(

@@ -227,6 +227,17 @@ def _(guest: Guest) -> None:
 def _(guest: Guest) -> None:
     found = guest.run(f"fentry:vfs_read {READS.replace('$N', 'args.count')} {{ @[args.count] = count(); }}")
     same(entries(found), each(SIZES))
+    # Pointers that programs may not load: to functions, pointers, numbers.
+    script = (
+        "fentry:iterate_supers { @f[ksym(args.f)] = count(); } kprobe:iterate_supers { @k[ksym(arg0)] = count(); } "
+        "fentry:create_pipe_files { @p[*args.res == 0, args.flags] = count(); } "
+        "fentry:vfs_read /pid == cpid && args.pos != 0/ { @n[*args.pos < 1000] = count(); }"
+    )
+    found = guest.run(script, "-c", "sync; true | true; read line < /etc/hostname", program="/bin/sh")
+    assert "sync_inodes_one_sb" in entries(found, "@f"), found
+    same(entries(found, "@k"), entries(found, "@f"))
+    same(entries(found, "@p"), {"true, 0": "1"})
+    assert int(entries(found, "@n")["true"]) >= 1, found
 
 
 @case("fentry", "members behind pointers", "fentry")

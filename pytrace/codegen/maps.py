@@ -18,6 +18,7 @@ from pytrace.semantics import typed
 
 if TYPE_CHECKING:
     from pytrace.codegen.lower import Lower
+    from pytrace.diagnostics import Span
 
 BPF_ANY, BPF_NOEXIST = 0, 1
 E2BIG, ENOSPC = 7, 28
@@ -111,14 +112,25 @@ def read(lo: Lower, e: typed.MapGet) -> str:
         return agg.merged(lo, m.user.value, rows(lo, e), e.part)
     bits, signed = t.signedness(e.type)
     if m.user.storage is Storage.SLOT:
-        return f.load(lo.unit.value(m.name), bits, signed)
+        place = lo.unit.value(m.name)
+        if lo.unit.options.helper_errors:
+            _tell_missing(lo, f.compare("eq", f.load(f.offset(place, PRESENT)), 0), e.span)
+        return f.load(place, bits, signed)
     key = key_place(lo, m, e.key)
     result = f.alloca(8)
     f.store(0, result)
     found = lookup(lo, m, key)
+    _tell_missing(lo, f.is_null(found), e.span)
     with f.when(f.op(f"icmp ne ptr {found}, null"), "found"):
         f.store(f.load(found, bits, signed), result)
     return f.load(result)
+
+
+def _tell_missing(lo: Lower, missing: str, span: Span) -> None:
+    """`-k`: that what is read is not there."""
+    if lo.unit.options.helper_errors:
+        with lo.f.when(missing, "absent"):
+            lo.count("helper_error", Helper.map_lookup_elem.name, span)
 
 
 def rows(lo: Lower, e: typed.MapGet) -> agg.Rows:
@@ -126,7 +138,10 @@ def rows(lo: Lower, e: typed.MapGet) -> agg.Rows:
     m = layout(lo, e.map)
     if m.user.storage is Storage.PERCPU_SLOT:
         return agg.Rows(lo.unit.cpus, lambda cpu, _: slot_row(lo, m, cpu))
-    return _element_rows(lo, m, key_place(lo, m, e.key))
+    key = key_place(lo, m, e.key)
+    if lo.unit.options.helper_errors:
+        _tell_missing(lo, lo.f.is_null(lookup(lo, m, key)), e.span)
+    return _element_rows(lo, m, key)
 
 
 def _element_rows(lo: Lower, m: MapLayout, key: str) -> agg.Rows:
@@ -172,6 +187,7 @@ def value_place(lo: Lower, e: typed.MapGet) -> str:
     key = key_place(lo, m, e.key)
     lo.zero(room, size)
     found = lookup(lo, m, key)
+    _tell_missing(lo, f.is_null(found), e.span)
     with f.when(f.op(f"icmp ne ptr {found}, null"), "found"):
         lo.copy(found, room, size, 8)
     return room

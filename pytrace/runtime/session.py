@@ -498,9 +498,10 @@ class Session:
             self.output.lost(lost)
         for counter, n in new:
             if counter.kind == "helper_error":
-                # Reads of memory are all that is counted, and they fail in one way.
-                reason = f"{os.strerror(errno.EFAULT)} ({n} times)"
-                self.output.helper_error(counter.subject, -errno.EFAULT, reason, counter.location)
+                # Reads of memory fail in one way, lookups give no reason.
+                code = 0 if counter.subject == "map_lookup_elem" else -errno.EFAULT
+                reason = os.strerror(-code) if code else "Can't lookup map element because it does not exist."
+                self.output.helper_error(counter.subject, code, f"{reason} ({n} times)", counter.location)
             elif counter.kind.startswith("unwind_"):
                 self._cut_stacks[counter] = self._cut_stacks.get(counter, 0) + n
             elif text := _complaint(counter, n):

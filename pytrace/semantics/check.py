@@ -77,6 +77,9 @@ def check(
     for d in found:
         (diagnostics.error if d.severity == "error" else diagnostics.warning)(d.span, d.message, d.hint)
     _check_maps(learnt, diagnostics)
+    for item in script.items if not options.live else ():
+        if isinstance(item, ast.MapDecl) and not learnt.maps[item.map.name].used:
+            diagnostics.warning(item.span, f"Unused map: @{item.map.name}")
     diagnostics.check()
     return result
 

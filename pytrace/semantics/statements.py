@@ -15,6 +15,20 @@ from pytrace.syntax import ast
 UNROLL_MAX = 100
 
 
+def _ends(statement: typed.Stmt) -> bool:
+    """Whether what stands behind a statement is never reached."""
+    match statement:
+        case typed.Return() | typed.Jump():
+            return True
+        case typed.ExprStmt(typed.Call(name="exit")):
+            return True
+        case typed.Block(body):
+            return any(map(_ends, body))
+        case typed.If(_, then, otherwise):
+            return otherwise is not None and _ends(then) and _ends(otherwise)
+    return False
+
+
 class StatementChecker:
     """Checks the statements of one probe or subprogram. `returns` is the type that `return` must give, or None."""
 
@@ -26,8 +40,12 @@ class StatementChecker:
         c.check_body = self.body
 
     def body(self, nodes: Iterable[ast.Stmt]) -> tuple[typed.Stmt, ...]:
-        checked = []
+        checked: list[typed.Stmt] = []
+        told = False
         for node in nodes:
+            if not told and checked and _ends(checked[-1]):
+                self.c.diagnostics.warning(node.span, "Unreachable statement.")
+                told = True
             result = getattr(self, "_" + type(node).__name__)(node)
             if result is not None:
                 checked.append(result)

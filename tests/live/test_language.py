@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pytrace.compiler import analyse
 from pytrace.runtime.perfmaps import PerfMaps
 from tests.conftest import Runner
 
@@ -478,3 +479,34 @@ def test_a_list_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
         assert PerfMaps().symbol(0x2000, os.getpid()) is None
     finally:
         file.unlink()
+
+
+# --- warnings ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "column"),
+    [
+        ("exit(); print(1); print(2);", 17),
+        ("return; print(1);", 17),
+        ("if (pid) { return; } else { exit(); } print(1);", 47),
+        ("{ return; } print(1);", 21),
+        ("for ($i : 0..3) { continue; print($i); }", 37),
+        ("while (1) { if (pid) { break; print(1); } }", 39),
+        ("if (pid) { return; } print(1);", None),
+        ("if (pid) { return; } else { } print(1);", None),
+        ("for ($i : 0..3) { break; } print(1);", None),
+        ("while (pid) { return; } print(1);", None),
+        ("if (pid) { print(1); return; }", None),
+    ],
+)
+def test_what_is_never_reached_is_told(body: str, column: int | None) -> None:
+    warnings = analyse(f"begin {{ {body} }}").warnings
+    told = [w for w in warnings if "Unreachable statement." in w]
+    assert len(told) == (column is not None)
+    assert column is None or told[0].startswith(f"-e:1:{column}-")
+
+
+def test_a_map_that_is_declared_and_not_used_is_told() -> None:
+    (warning,) = analyse("let @a = hash(10); let @b = hash(10); begin { @b[1] = 1; }").warnings
+    assert warning.startswith("-e:1:1-18: WARNING: Unused map: @a")

@@ -5,8 +5,9 @@ variable or map argument *is* the caller's. Expansion is hygienic: a variable th
 own (renamed to `name#n`, which no script can write), and a map that is no parameter is refused. A variable that the
 body only reads, and has not assigned before, is the caller's, as it is in bpftrace.
 
-Several macros may share a name if their parameters differ in number or kind; the first that fits is taken, the
-script's own before those of the library.
+Several macros may share a name if their parameters differ in number or kind. Of those that fit the one is taken that
+says most of what it takes (a variable, a map, a type before any expression), the first of several; the script's own
+before those of the library.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class _Expander:
     def __init__(self, own: Sequence[ast.Macro], library: Sequence[ast.Macro], diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
         self.macros: dict[str, list[ast.Macro]] = {}
+        self.library = library
         self.expansions = 0
         self.broken: set[str] = set()
         """Macros whose definitions were refused: calls of them stay, and nobody complains of those."""
@@ -190,9 +192,10 @@ class _Expander:
     def _choose(self, call: ast.Call | ast.Identifier, args: tuple[Argument, ...]) -> ast.Macro | None:
         candidates = self.macros[call.name]
         same_count = [m for m in candidates if len(m.params) == len(args)]
-        for macro in same_count:
-            if all(map(_fits, macro.params, args)):
-                return macro
+        fitting = [m for m in same_count if all(map(_fits, m.params, args))]
+        own = [m for m in fitting if m not in self.library] or fitting
+        if own:
+            return max(own, key=_narrowness)
         message = f"Call to {call.name}() has arguments that do not match any definition"
         if not same_count:
             counts = " or ".join(str(n) for n in sorted({len(m.params) for m in candidates}))
@@ -205,6 +208,11 @@ class _Expander:
             arg.span, f"{message}: {param.span.text} must be {_kind(param)}, this is {_kind(arg)}", _advice(param)
         )
         return None
+
+
+def _narrowness(macro: ast.Macro) -> int:
+    """How many of its parameters take one kind of argument only."""
+    return sum(not isinstance(p, ast.Identifier) for p in macro.params)
 
 
 def _advice(param: ast.Node) -> str | None:

@@ -481,6 +481,29 @@ def test_a_list_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
         file.unlink()
 
 
+# --- macros -------------------------------------------------------------------------------------------------------
+
+
+def test_the_macro_is_taken_that_says_most_of_what_it_takes(pytrace: Runner) -> None:
+    script = (
+        'macro m(x) { "any" } macro m($x) { "variable" } macro m(@x) { "map" } macro m(x, y) { "two" } '
+        'macro m($x, @y) { "both" } macro m($x, y) { "first" } '
+        "begin { $a = 1; @a = 1; print((m(1), m($a), m(@a), m($a + 1), m(1, 2), m($a, @a), m($a, 2), m(2, @a))); }"
+    )
+    done = pytrace("-q", "-e", script)
+    assert done.stdout.splitlines()[0] == "(any, variable, map, any, two, both, first, two)", done.stderr
+
+
+def test_macros_cast_to_the_type_of_what_they_are_given(pytrace: Runner) -> None:
+    script = (
+        "macro step(x) { (uint64)((typeof(x) *)0 + 1) } macro at(p, x) { *(typeof(x) *)p } "
+        "begin { $n = (uint64)0x1122334455667788; $s = (uint16)0; "
+        'printf("%d %d %d %x\n", step($s), step($n), step((uint8)1), at(&$n, $s)); exit(); }'
+    )
+    done = pytrace("-q", "-e", script.replace("\n", "\\n"))
+    assert done.stdout.strip() == "2 8 1 7788", done.stderr
+
+
 # --- warnings ------------------------------------------------------------------------------
 
 

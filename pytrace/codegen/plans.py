@@ -32,6 +32,8 @@ class Body:
     points: tuple[Point, ...]
     fixed: int | None
     """Which of the probe's points it is, if only one."""
+    maps: frozenset[int]
+    """The maps that it uses, each as its `id`."""
     again: bool = False
     """Whether it is one of the points of another body, named once more."""
 
@@ -51,29 +53,43 @@ class Plan:
         return tuple(p for body in self.bodies for p in body.points)
 
 
-Group = list[Body]
-"""Bodies on the same places, in the script's order."""
+class Group:
+    """Bodies on the same places, in the script's order."""
+
+    def __init__(self, body: Body, places: frozenset[object]) -> None:
+        self.bodies = [body]
+        self.places = places
+        self._maps = body.maps
+
+    @property
+    def first(self) -> Body:
+        return self.bodies[0]
+
+    def take(self, body: Body) -> bool:
+        """Adds a body, if the kernel allows a program that uses the maps of all of them."""
+        maps = self._maps | body.maps
+        if len(maps) > MAX_MAPS:
+            return False
+        self._maps = maps
+        self.bodies.append(body)
+        return True
 
 
 def plan(script: typed.Script, kernel: Kernel, *, joined: bool = True) -> list[Plan]:
     """Which programs there will be. Unless `joined`, bodies on the same places are not put together."""
     groups: list[Group] = []
+    latest: dict[object, Group] = {}
     dispatched: dict[object, Group] = {}
     for probe in script.probes:
         for body in _bodies(probe):
             point = body.points[0]
             if point.guard is None:
-                if joined:
-                    _join(body, groups)
-                else:
-                    groups.append([body])
+                _add(body, groups, latest if joined else {})
                 continue
             key = (point.attach, point.context.attach_btf, point.context.prog_type)
-            known = dispatched.get(key)
-            if known is None or not _have_room(known, body):
-                groups.append(known := [])
-                dispatched[key] = known
-            known.append(body)
+            if key not in dispatched or not dispatched[key].take(body):
+                groups.append(Group(body, frozenset()))
+                dispatched[key] = groups[-1]
     sessions = _sessions(groups, kernel)
     paired = {id(leave) for leave, _ in sessions.values()}
     plans: list[Plan] = []
@@ -82,9 +98,9 @@ def plan(script: typed.Script, kernel: Kernel, *, joined: bool = True) -> list[P
             continue
         name = f"p{len(plans)}"
         if id(group) in sessions:
-            plans.append(Plan(name, sessions[id(group)][1], entering=len(group)))
+            plans.append(Plan(name, sessions[id(group)][1], entering=len(group.bodies)))
         else:
-            plans.append(Plan(name, tuple(group), dispatch=group[0].points[0].guard is not None))
+            plans.append(Plan(name, tuple(group.bodies), dispatch=group.first.points[0].guard is not None))
     return plans
 
 
@@ -92,14 +108,15 @@ def _bodies(probe: typed.Probe) -> Iterator[Body]:
     points = probe.points
     if not points:
         return
+    maps = _maps(probe)
     if len(points) == 1:
-        yield Body(probe, points, 0)
+        yield Body(probe, points, 0, maps)
     elif points[0].guard is not None or not probe.uses_probe or _has_cookies(points):
-        yield Body(probe, points, None)
-        yield from (Body(probe, (points[i],), i, again=True) for i in _doubles(points))
+        yield Body(probe, points, None, maps)
+        yield from (Body(probe, (points[i],), i, maps, again=True) for i in _doubles(points))
     else:
         for i, point in enumerate(points):
-            yield Body(probe, (point,), i)
+            yield Body(probe, (point,), i, maps)
 
 
 def _doubles(points: tuple[Point, ...]) -> Iterator[int]:
@@ -120,18 +137,17 @@ def _has_cookies(points: tuple[Point, ...]) -> bool:
 # --- bodies on the same places -----------------------------------------------------------------------------------
 
 
-def _join(body: Body, groups: list[Group]) -> None:
-    """Adds a body to the last group that has something of its places in common, if it has them all in common."""
+def _add(body: Body, groups: list[Group], latest: dict[object, Group]) -> None:
+    """Adds a body to the last group that has something of its places in common, if it has them all in common, or as a
+    group of its own. `latest` has the last group of each place."""
     places = _places(body)
-    for group in reversed(groups if places else ()):
-        common = _places(group[0])
-        if places.isdisjoint(common):
-            continue
-        if _is_same(group[0], body) and _have_room(group, body):
-            group.append(body)
+    common = {id(group): group for group in map(latest.get, places) if group is not None}
+    if len(common) == 1:
+        (group,) = common.values()
+        if _is_same(group.first, body) and group.take(body):
             return
-        break
-    groups.append([body])
+    groups.append(Group(body, places))
+    latest.update(dict.fromkeys(places, groups[-1]))
 
 
 def _places(body: Body) -> frozenset[object]:
@@ -166,17 +182,9 @@ def _is_same(one: Body, other: Body) -> bool:
     return ways(one) == ways(other)
 
 
-def _have_room(group: Group, body: Body) -> bool:
-    """Whether the kernel allows a program that uses the maps of all of them."""
-    used = {id(m) for b in (*group, body) for m in _maps(b)}
-    return len(used) <= MAX_MAPS
-
-
-def _maps(body: Body) -> Iterator[typed.MapSymbol]:
-    for node in nodes((body.probe.body, body.probe.predicate)):
-        symbol = getattr(node, "map", None)
-        if isinstance(symbol, typed.MapSymbol):
-            yield symbol
+def _maps(probe: typed.Probe) -> frozenset[int]:
+    found = (getattr(node, "map", None) for node in nodes((probe.body, probe.predicate)))
+    return frozenset(id(symbol) for symbol in found if isinstance(symbol, typed.MapSymbol))
 
 
 # --- entry and return ------------------------------------------------------------------------------------------------
@@ -186,29 +194,36 @@ def _sessions(groups: Sequence[Group], kernel: Kernel) -> dict[int, tuple[Group,
     """By the `id` of the group for the entry of functions: the one for their return, and the bodies of both as they are
     in one program, which runs where the first stands. Each is in one pair at most."""
     found: dict[int, tuple[Group, tuple[Body, ...]]] = {}
-    free = {i for i, group in enumerate(groups) if getattr(group[0].points[0].attach, "returns", False)}
+    places: dict[object, list[int]] = {}
+    returning: dict[frozenset[object], list[int]] = {}
+    for i, group in enumerate(groups):
+        for place in group.places:
+            places.setdefault(place, []).append(i)
+        if getattr(group.first.points[0].attach, "returns", False):
+            returning.setdefault(_functions(group), []).append(i)
     for i, enter in enumerate(groups):
-        if getattr(enter[0].points[0].attach, "returns", True):
+        if getattr(enter.first.points[0].attach, "returns", True):
             continue
-        for j in sorted(free):
-            both = session(enter[0].points, groups[j][0].points, kernel)
-            if both is None or _passes(groups, i, j):
+        for j in returning.get(_functions(enter), ()):
+            leave = groups[j]
+            both = session(enter.first.points, leave.first.points, kernel)
+            if both is None or any(min(i, j) < k < max(i, j) for place in leave.places for k in places[place]):
                 continue
             first, second = both
-            bodies = [_in_session(body, first) for body in enter] + [_in_session(body, second) for body in groups[j]]
-            if not _have_room(bodies[:-1], bodies[-1]):
+            room = Group(enter.first, frozenset())
+            if not all(room.take(body) for body in (*enter.bodies[1:], *leave.bodies)):
                 continue
-            found[id(enter)] = groups[j], tuple(bodies)
-            free.remove(j)
+            bodies = [_in_session(body, first) for body in enter.bodies]
+            bodies += [_in_session(body, second) for body in leave.bodies]
+            found[id(enter)] = leave, tuple(bodies)
+            returning[_functions(enter)].remove(j)
             break
     return found
 
 
-def _passes(groups: Sequence[Group], to: int, start: int) -> bool:
-    """Whether a group for the return of functions would pass another of some of them by being moved."""
-    places = _places(groups[start][0])
-    between = groups[min(to, start) + 1 : max(to, start)]
-    return any(not places.isdisjoint(_places(group[0])) for group in between)
+def _functions(group: Group) -> frozenset[object]:
+    """The places of a group, whether they are the entry or the return of functions."""
+    return frozenset(place[:-1] for place in group.places if isinstance(place, tuple))
 
 
 def _in_session(body: Body, points: tuple[Point, ...]) -> Body:
